@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	"github.com/slipway-project/slipway/engine"
+)
+
+// Options are what Connections stand on.
+type Options struct {
+	// Secrets reads the kubeconfig Secrets by name from the management cluster's
+	// server; it needs no list and no watch.
+	Secrets client.Reader
+	// Clusters is the management cluster's cache, by which connections of Clusters
+	// that are gone are dropped. nil: only Forget drops them.
+	Clusters cache.Cache
+	// Log tells of connections made and lost.
+	Log logr.Logger
+}
+
+// timing are the times by which connections are kept, all but the first three those
+// of the reference implementation.
+type timing struct {
+	retry, slowRetry, patience           time.Duration
+	probeEvery, probeTimeout             time.Duration
+	requestTimeout, syncTimeout          time.Duration
+	probeFailures, failuresBeforeRefresh int
+	queriesPerSecond                     float32
+	burst                                int
+}
+
+var usual = timing{
+	retry: 500 * time.Millisecond, slowRetry: 10 * time.Second, patience: 3 * time.Minute,
+	probeEvery: 10 * time.Second, probeTimeout: 5 * time.Second,
+	requestTimeout: 10 * time.Second, syncTimeout: 30 * time.Second,
+	probeFailures: 5, failuresBeforeRefresh: 2,
+	queriesPerSecond: 20, burst: 30,
+}
+
+// Connections are the connections to workload clusters. They are engine.Workloads.
+// All methods may be called at the same time, and before Start.
+type Connections struct {
+	options Options
+	timing  timing
+	feed    *feed
+
+	live   context.Context
+	end    context.CancelFunc
+	ending sync.WaitGroup
+
+	mu        sync.Mutex
+	byCluster map[engine.Key]*connection
+}
+
+var (
+	_ engine.Workloads = (*Connections)(nil)
+	_ manager.Runnable = (*Connections)(nil)
+)
+
+// New makes the connections; there are none yet. Add them to the manager, or call
+// Start, so that they end with the process.
+func New(options Options) *Connections {
+	live, end := context.WithCancel(context.Background())
+	return &Connections{
+		options: options, timing: usual, feed: newFeed(), live: live, end: end,
+		byCluster: map[engine.Key]*connection{},
+	}
+}
+
+// Start drops the connections of Clusters as they go, until the context ends; then
+// it closes all and returns once they are closed.
+func (c *Connections) Start(ctx context.Context) error {
+	defer c.close()
+	if c.options.Clusters != nil {
+		informer, err := c.options.Clusters.GetInformer(ctx, &clusterv1.Cluster{})
+		if err != nil {
+			return fmt.Errorf("watch Clusters: %w", err)
+		}
+		registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: func(object any) {
+			if missed, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+				object = missed.Obj
+			}
+			if cluster, ok := object.(*clusterv1.Cluster); ok {
+				c.Forget(client.ObjectKeyFromObject(cluster))
+			}
+		}})
+		if err != nil {
+			return fmt.Errorf("watch Clusters: %w", err)
+		}
+		defer func() {
+			if err := informer.RemoveEventHandler(registration); err != nil {
+				c.options.Log.Error(err, "cannot stop watching Clusters")
+			}
+		}()
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (c *Connections) close() {
+	c.mu.Lock()
+	c.end()
+	c.mu.Unlock()
+	c.ending.Wait()
+}
+
+// Reader reads the cluster: Nodes (typed) from the cache, everything else from the
+// server. Without a connection the error is engine.ErrNotConnected with its cause.
+func (c *Connections) Reader(_ context.Context, cluster engine.Key) (client.Reader, error) {
+	link, err := c.of(cluster).current()
+	if err != nil {
+		return nil, err
+	}
+	return reader{Reader: link.client, nodes: link.nodes}, nil
+}
+
+// Writer writes to the cluster, and reads from its server. It returns from a write
+// to a Node when the Node cache shows it, two seconds later at most. Errors as for
+// Reader.
+func (c *Connections) Writer(_ context.Context, cluster engine.Key) (client.Client, error) {
+	link, err := c.of(cluster).current()
+	if err != nil {
+		return nil, err
+	}
+	return writer{Client: link.client, nodes: link.nodes}, nil
+}
+
+// Probe tells how the connection to the cluster stands.
+func (c *Connections) Probe(cluster engine.Key) engine.Probe { return c.of(cluster).probed() }
+
+// Subscribe streams what changes, until the context ends; then the channel is
+// closed. It begins with an event for each cluster that is connected already. Slow
+// readers lose nothing but states in between. The Nodes belong to the cache: do not
+// change them.
+func (c *Connections) Subscribe(ctx context.Context) <-chan engine.WorkloadEvent {
+	return c.feed.subscribe(ctx, func() []engine.WorkloadEvent {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		var events []engine.WorkloadEvent
+		for cluster, connection := range c.byCluster {
+			if _, err := connection.current(); err == nil {
+				events = append(events, engine.WorkloadEvent{Cluster: cluster})
+			}
+		}
+		return events
+	})
+}
+
+// Poke makes the cluster's connection look again at once: at the Secret and at the
+// server. Without a connection it is tried now, and often for a while; nothing
+// happens for a cluster that nobody has asked for yet.
+func (c *Connections) Poke(cluster engine.Key) {
+	c.mu.Lock()
+	connection, ok := c.byCluster[cluster]
+	c.mu.Unlock()
+	if ok {
+		connection.poke()
+	}
+}
+
+// Forget closes the connection to the cluster and all that it holds. The next call
+// for the cluster makes a new one.
+func (c *Connections) Forget(cluster engine.Key) {
+	c.mu.Lock()
+	connection, ok := c.byCluster[cluster]
+	c.mu.Unlock()
+	if ok {
+		c.drop(connection)
+	}
+}
+
+// drop forgets this connection, and tells.
+func (c *Connections) drop(connection *connection) {
+	if c.remove(connection) {
+		c.feed.publish(engine.WorkloadEvent{Cluster: connection.cluster})
+	}
+}
+
+// remove forgets this connection, and not one that has taken its place meanwhile.
+func (c *Connections) remove(connection *connection) (was bool) {
+	c.mu.Lock()
+	was = c.byCluster[connection.cluster] == connection
+	if was {
+		delete(c.byCluster, connection.cluster)
+	}
+	c.mu.Unlock()
+	connection.cancel()
+	return was
+}
+
+// of is the cluster's connection, begun now if there is none.
+func (c *Connections) of(cluster engine.Key) *connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if there, ok := c.byCluster[cluster]; ok {
+		return there
+	}
+	ctx, cancel := context.WithCancel(c.live)
+	begun := &connection{
+		cluster: cluster, owner: c, cancel: cancel, poked: make(chan struct{}, 1),
+		since: time.Now(), cause: errors.New("connecting"),
+	}
+	c.byCluster[cluster] = begun
+	if c.live.Err() != nil {
+		cancel()
+		begun.cause = errors.New("the process is stopping")
+		return begun
+	}
+	c.ending.Add(1)
+	go func() {
+		defer c.ending.Done()
+		begun.run(ctx)
+	}()
+	return begun
+}
+
+// clusterGone reports whether the Cluster object is known not to exist.
+func (c *Connections) clusterGone(ctx context.Context, cluster engine.Key) bool {
+	if c.options.Clusters == nil {
+		return false
+	}
+	return apierrors.IsNotFound(c.options.Clusters.Get(ctx, cluster, &clusterv1.Cluster{}))
+}

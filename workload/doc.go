@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package workload talks to workload clusters: one connection a cluster, made in
+// the background from the Secret <cluster>-kubeconfig, probed, and made again when
+// it is lost; a cache of the Nodes; and a stream of what changes.
+//
+// It owns connections and what they hold, and nothing that outlives the process. It
+// never decides anything about clusters or machines, and never writes of its own
+// accord: its writers are for the engine.
+//
+// # How a connection lives
+//
+// The first call of Reader, Writer or Probe for a cluster starts one goroutine. It
+// reads the Secret, asks the API server for /readyz, fills the Node cache, and from
+// then on probes every ten seconds. Whatever fails (no Secret yet, a kubeconfig that
+// does not parse, a server that refuses, hangs or shows a certificate of another
+// authority) is the cause that Probe and the errors tell, and is tried again every
+// half second for the first three minutes, then less and less often up to every ten
+// seconds. So a cluster that is just being made is found within half a second of
+// its API server answering, and one that is down for a day costs little.
+//
+// Five failed probes in a row end a connection. One failed probe already makes it
+// look at the Secret again, because a new authority or a new address shows first as
+// a failure. After two or more failed probes a success also makes the connection
+// anew: by then the watch behind the cache may be deep in its own back-off, and a
+// fresh list costs one request.
+//
+// A connection ends with its Cluster: the deletion is watched, and because a pass that
+// began before may ask once more after it, every attempt and every probe looks whether
+// the Cluster is still there.
+package workload
