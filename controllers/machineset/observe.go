@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package machineset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	"github.com/slipway-project/slipway/contract"
+	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/plan"
+)
+
+// Snapshot is all that a plan for a MachineSet is made from.
+type Snapshot struct {
+	Now        time.Time
+	MachineSet *clusterv1.MachineSet
+	// Cluster is nil when it does not exist.
+	Cluster *clusterv1.Cluster
+	// Deployment is the MachineDeployment that owns the MachineSet; nil for one that
+	// stands alone.
+	Deployment *clusterv1.MachineDeployment
+	// Machines are those that the MachineSet controls and those that nobody controls
+	// and its selector matches.
+	Machines []*clusterv1.Machine
+	// Missing are, by name of a Machine, the objects that it refers to and that are
+	// not there.
+	Missing map[string]Missing
+	// The templates; a zero value with no error where none is referred to.
+	BootstrapTemplate, InfrastructureTemplate plan.Known[*contract.Object]
+	LastFailure                               *plan.Failure
+}
+
+// Missing says which of a Machine's objects are not there.
+type Missing struct {
+	Bootstrap, Infrastructure bool
+}
+
+func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapshot, error) {
+	snapshot := Snapshot{Now: reader.Now(), LastFailure: reader.LastFailure()}
+	machineSet := &clusterv1.MachineSet{}
+	if err := reader.Get(ctx, key, machineSet); err != nil {
+		return snapshot, client.IgnoreNotFound(err)
+	}
+	snapshot.MachineSet = machineSet
+	cluster := &clusterv1.Cluster{}
+	err := reader.Get(ctx, engine.Key{Namespace: key.Namespace, Name: machineSet.Spec.ClusterName}, cluster)
+	switch {
+	case err == nil:
+		snapshot.Cluster = cluster
+	case !apierrors.IsNotFound(err):
+		return snapshot, fmt.Errorf("read Cluster: %w", err)
+	}
+	if owner := metav1.GetControllerOf(machineSet); owner != nil && owner.Kind == "MachineDeployment" {
+		deployment := &clusterv1.MachineDeployment{}
+		err := reader.Get(ctx, engine.Key{Namespace: key.Namespace, Name: owner.Name}, deployment)
+		switch {
+		case err == nil && deployment.UID == owner.UID:
+			snapshot.Deployment = deployment
+		case err != nil && !apierrors.IsNotFound(err):
+			return snapshot, fmt.Errorf("read MachineDeployment: %w", err)
+		}
+	}
+	if snapshot.Machines, err = observeMachines(ctx, reader, machineSet); err != nil {
+		return snapshot, err
+	}
+	if snapshot.Missing, err = observeMissing(ctx, reader, machineSet, snapshot.Machines); err != nil {
+		return snapshot, err
+	}
+	spec := machineSet.Spec.Template.Spec
+	snapshot.BootstrapTemplate = observeTemplate(ctx, reader, "BootstrapConfigTemplate", spec.Bootstrap.ConfigRef, key.Namespace)
+	snapshot.InfrastructureTemplate = observeTemplate(ctx, reader, "InfraMachineTemplate", spec.InfrastructureRef, key.Namespace)
+	return snapshot, nil
+}
+
+func observeMachines(ctx context.Context, reader engine.Reader, machineSet *clusterv1.MachineSet) ([]*clusterv1.Machine, error) {
+	selector := adopting(machineSet)
+	list := &clusterv1.MachineList{}
+	if err := reader.List(ctx, list, client.InNamespace(machineSet.Namespace)); err != nil {
+		return nil, fmt.Errorf("list Machines: %w", err)
+	}
+	var found []*clusterv1.Machine
+	for i := range list.Items {
+		machine := &list.Items[i]
+		owner := metav1.GetControllerOf(machine)
+		ours := owner != nil && owner.UID == machineSet.UID
+		orphan := owner == nil && machine.Spec.ClusterName == machineSet.Spec.ClusterName && selector.Matches(labels.Set(machine.Labels))
+		if ours || orphan {
+			found = append(found, machine)
+		}
+	}
+	return found, nil
+}
+
+// observeMissing looks for the objects of Machines that are still being made.
+func observeMissing(ctx context.Context, reader engine.Reader, machineSet *clusterv1.MachineSet, machines []*clusterv1.Machine) (map[string]Missing, error) {
+	missing := map[string]Missing{}
+	for _, machine := range machines {
+		if !metav1.IsControlledBy(machine, machineSet) || machine.DeletionTimestamp != nil {
+			continue
+		}
+		provisioned := machine.Status.Initialization.InfrastructureProvisioned
+		created := machine.Status.Initialization.BootstrapDataSecretCreated
+		lacks := Missing{}
+		var err error
+		if created == nil || !*created {
+			if lacks.Bootstrap, err = isMissing(ctx, reader, "BootstrapConfig", machine.Spec.Bootstrap.ConfigRef, machine.Namespace); err != nil {
+				return nil, err
+			}
+		}
+		if provisioned == nil || !*provisioned {
+			if lacks.Infrastructure, err = isMissing(ctx, reader, "InfraMachine", machine.Spec.InfrastructureRef, machine.Namespace); err != nil {
+				return nil, err
+			}
+		}
+		if lacks != (Missing{}) {
+			missing[machine.Name] = lacks
+		}
+	}
+	return missing, nil
+}
+
+func isMissing(ctx context.Context, reader engine.Reader, role string, field clusterv1.ContractVersionedObjectReference, namespace string) (bool, error) {
+	if !field.IsDefined() {
+		return false, nil
+	}
+	_, err := reader.Contract(ctx, role, contract.RefFrom(field), namespace)
+	switch {
+	case err == nil, errors.Is(err, engine.ErrNoProvider):
+		return false, nil
+	case apierrors.IsNotFound(err):
+		return true, nil
+	default:
+		return false, fmt.Errorf("read %s %s: %w", field.Kind, field.Name, err)
+	}
+}
+
+func observeTemplate(ctx context.Context, reader engine.Reader, role string, field clusterv1.ContractVersionedObjectReference, namespace string) plan.Known[*contract.Object] {
+	if !field.IsDefined() {
+		return plan.Known[*contract.Object]{At: reader.Now()}
+	}
+	object, err := reader.Contract(ctx, role, contract.RefFrom(field), namespace)
+	if err != nil {
+		if apierrors.IsNotFound(err) {
+			err = fmt.Errorf("%s %s/%s does not exist", field.Kind, namespace, field.Name)
+		}
+		return plan.Unknown[*contract.Object](err, reader.Now())
+	}
+	return plan.KnownValue(object, reader.Now())
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package machineset
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	"github.com/slipway-project/slipway/conditions"
+	"github.com/slipway-project/slipway/contract"
+	"github.com/slipway-project/slipway/machines"
+	"github.com/slipway-project/slipway/plan"
+)
+
+const (
+	name = "machineset"
+
+	updatingInPlace = "UpdatingInPlace"
+)
+
+var (
+	kind        = clusterv1.GroupVersion.WithKind("MachineSet")
+	machineKind = clusterv1.GroupVersion.WithKind("Machine")
+)
+
+// Plan decides what to do for a MachineSet.
+func Plan(s Snapshot) plan.Plan[clusterv1.MachineSetStatus] {
+	decided := decide(s)
+	return plan.Of(decided, status(s, decided.Outcome))
+}
+
+// decide goes through what can stand in the way, in order; the first that does has
+// the word.
+func decide(s Snapshot) plan.Decision {
+	if paused, why := machines.Paused(s.Cluster, s.MachineSet); paused {
+		return plan.Wait(clusterv1.PausedReason, why)
+	}
+	if s.MachineSet.DeletionTimestamp != nil {
+		return deletion(s)
+	}
+	if s.Cluster == nil {
+		return plan.Wait("ClusterNotFound", fmt.Sprintf("Cluster %s does not exist yet", s.MachineSet.Spec.ClusterName))
+	}
+	if s.Cluster.DeletionTimestamp != nil {
+		return plan.Wait("ClusterDeleting", fmt.Sprintf("Cluster %s is being deleted", s.Cluster.Name))
+	}
+	if !slices.Contains(s.MachineSet.Finalizers, clusterv1.MachineSetFinalizer) || (s.Deployment == nil && !ownedByCluster(s)) {
+		return plan.Act("Adopting", "", claim(s))
+	}
+	if adopted := adoptions(s); len(adopted) > 0 {
+		return plan.Act("Adopting", "", adopted...)
+	}
+	// Machines are made and removed even if the template cannot be passed on, as when
+	// a label in it is not valid.
+	decided := keepNumber(s)
+	if len(decided.Actions) > 0 {
+		return decided
+	}
+	if followed := inPlace(s); len(followed) > 0 {
+		return plan.Act(updatingInPlace, "", followed...)
+	}
+	return decided
+}
+
+// keepNumber completes, makes and removes machines.
+func keepNumber(s Snapshot) plan.Decision {
+	if problem := templateProblem(s); problem != nil {
+		return *problem
+	}
+	if completed, err := completions(s); err != nil {
+		return plan.Block("InvalidTemplate", err.Error())
+	} else if len(completed) > 0 {
+		return plan.Act("CompletingMachines", "", completed...)
+	}
+	if marks := upToDateMarks(s); len(marks) > 0 {
+		return plan.Act("MarkingUpToDate", "", marks...)
+	}
+	return scale(s)
+}
+
+func ownedByCluster(s Snapshot) bool {
+	return slices.ContainsFunc(s.MachineSet.OwnerReferences, func(r metav1.OwnerReference) bool { return r.UID == s.Cluster.UID })
+}
+
+// claim states the finalizer, the cluster's label and, when no MachineDeployment
+// owns the set, the Cluster as owner.
+func claim(s Snapshot) plan.Action {
+	claim := plan.AddFinalizer(kind, s.MachineSet, clusterv1.MachineSetFinalizer)
+	claim.Object.SetLabels(map[string]string{clusterv1.ClusterNameLabel: s.Cluster.Name})
+	if s.Deployment == nil {
+		claim.Object.SetOwnerReferences([]metav1.OwnerReference{*plan.OwnerReference(clusterv1.GroupVersion.WithKind("Cluster"), s.Cluster, false)})
+	}
+	return claim
+}
+
+// active are the machines that count: ours, and not on their way out.
+func active(s Snapshot) []*clusterv1.Machine {
+	owned := machines.ControlledBy(s.Machines, s.MachineSet.UID)
+	return slices.DeleteFunc(owned, machines.Deleting)
+}
+
+func replicas(set *clusterv1.MachineSet) int {
+	if set.Spec.Replicas == nil {
+		return 1
+	}
+	return int(*set.Spec.Replicas)
+}
+
+func deletion(s Snapshot) plan.Decision {
+	owned := machines.ControlledBy(s.Machines, s.MachineSet.UID)
+	if len(owned) == 0 {
+		if !slices.Contains(s.MachineSet.Finalizers, clusterv1.MachineSetFinalizer) {
+			return plan.Wait(clusterv1.DeletingReason, "the other finalizers of the MachineSet are not removed yet")
+		}
+		return plan.Act(clusterv1.DeletionCompletedReason, "",
+			plan.RemoveFinalizer(kind, s.MachineSet, clusterv1.MachineSetFinalizer, "all its Machines are gone"))
+	}
+	var deletes []plan.Action
+	for _, machine := range owned {
+		if !machines.Deleting(machine) {
+			deletes = append(deletes, plan.Delete{On: plan.RefTo(machineKind, machine), Reason: "its MachineSet is being deleted"})
+		}
+	}
+	if len(deletes) > 0 {
+		return plan.Act(clusterv1.DeletingReason, "", deletes...)
+	}
+	return plan.Wait(clusterv1.DeletingReason, fmt.Sprintf("waiting for %d Machines to be gone: %s", len(owned), list(machines.Names(owned))))
+}
+
+// adopting matches the machines that the set takes when nobody controls them. An empty
+// selector stands for the labels that the controller itself sets, which no other
+// machine has: it never means every machine.
+func adopting(machineSet *clusterv1.MachineSet) labels.Selector {
+	selector, err := metav1.LabelSelectorAsSelector(&machineSet.Spec.Selector)
+	if err != nil || selector.Empty() {
+		return labels.Nothing()
+	}
+	return selector
+}
+
+// adoptions make this set the controller of machines that match its selector and
+// have none.
+func adoptions(s Snapshot) []plan.Action {
+	var actions []plan.Action
+	for _, machine := range s.Machines {
+		if metav1.GetControllerOf(machine) != nil || machines.Deleting(machine) || !adopting(s.MachineSet).Matches(labels.Set(machine.Labels)) {
+			continue
+		}
+		intent := plan.Partial(machineKind, machine)
+		intent.SetOwnerReferences([]metav1.OwnerReference{*plan.OwnerReference(kind, s.MachineSet, true)})
+		actions = append(actions, plan.Apply{Object: intent, Reason: "it matches the selector and has no controller"})
+	}
+	return actions
+}
+
+// templateProblem says why no machine could be made from the templates. Machines
+// that are there already are not touched by it, so a set with all its machines goes on.
+func templateProblem(s Snapshot) *plan.Decision {
+	if len(active(s)) >= replicas(s.MachineSet) && len(s.Missing) == 0 {
+		return nil
+	}
+	for _, template := range []plan.Known[*contract.Object]{s.InfrastructureTemplate, s.BootstrapTemplate} {
+		if !template.OK() {
+			problem := plan.Block("TemplateNotAvailable", template.Err+"; create it, or correct the reference in spec.template of MachineSet "+s.MachineSet.Name)
+			return &problem
+		}
+	}
+	return nil
+}
+
+// completions make the objects that machines refer to and that are not there.
+func completions(s Snapshot) ([]plan.Action, error) {
+	var actions []plan.Action
+	for _, machine := range sorted(active(s)) {
+		lacks := s.Missing[machine.Name]
+		if lacks.Bootstrap && s.BootstrapTemplate.Value != nil {
+			action, err := object(s, machine, s.BootstrapTemplate.Value, machine.Spec.Bootstrap.ConfigRef)
+			if err != nil {
+				return nil, err
+			}
+			actions = append(actions, action)
+		}
+		if lacks.Infrastructure && s.InfrastructureTemplate.Value != nil {
+			action, err := object(s, machine, s.InfrastructureTemplate.Value, machine.Spec.InfrastructureRef)
+			if err != nil {
+				return nil, err
+			}
+			actions = append(actions, action)
+		}
+	}
+	return actions, nil
+}
+
+func object(s Snapshot, machine *clusterv1.Machine, template *contract.Object, ref clusterv1.ContractVersionedObjectReference) (plan.Action, error) {
+	made, err := contract.FromTemplate(template, contract.Clone{
+		Namespace: machine.Namespace, Name: ref.Name,
+		Labels: machineLabels(s), Annotations: s.MachineSet.Spec.Template.Annotations,
+		Owner: *plan.OwnerReference(machineKind, machine, true),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return plan.Create{Object: made, Reason: "Machine " + machine.Name + " refers to it"}, nil
+}
+
+// inPlace brings what can be changed in machines that live on in line with the
+// template. Those on their way out are included: time-outs matter to them most.
+func inPlace(s Snapshot) []plan.Action {
+	template := s.MachineSet.Spec.Template
+	wanted := plan.Intent(machineKind, &clusterv1.Machine{
+		ObjectMeta: metav1.ObjectMeta{Labels: machineLabels(s), Annotations: template.Annotations},
+		Spec:       *template.Spec.DeepCopy(),
+	})
+	fields := append([]string{"/metadata/labels", "/metadata/annotations"}, machines.InPlace("/spec")...)
+	var actions []plan.Action
+	for _, machine := range sorted(machines.ControlledBy(s.Machines, s.MachineSet.UID)) {
+		if patch, needed := plan.Follow(machineKind, machine, wanted, name, "the template of its MachineSet asks for it", fields...); needed {
+			actions = append(actions, patch)
+		}
+	}
+	return actions
+}
+
+// machineLabels always hold what the selector matches, whatever the template says.
+func machineLabels(s Snapshot) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, s.MachineSet.Spec.Template.Labels)
+	maps.Copy(all, s.MachineSet.Spec.Selector.MatchLabels)
+	all[clusterv1.ClusterNameLabel] = s.MachineSet.Spec.ClusterName
+	all[clusterv1.MachineSetNameLabel] = machines.LabelValue(s.MachineSet.Name)
+	if deployment := s.MachineSet.Labels[clusterv1.MachineDeploymentNameLabel]; deployment != "" {
+		all[clusterv1.MachineDeploymentNameLabel] = deployment
+	}
+	return all
+}
+
+// upToDateMarks say on each machine whether it is what the MachineDeployment asks
+// for now. Machines of a set that stands alone carry no such condition.
+func upToDateMarks(s Snapshot) []plan.Action {
+	if s.Deployment == nil {
+		return nil
+	}
+	wanted := conditions.True(clusterv1.UpToDateCondition, clusterv1.UpToDateReason, "")
+	if !machines.SameMachines(s.MachineSet.Spec.Template, s.Deployment.Spec.Template) {
+		wanted = conditions.False(clusterv1.UpToDateCondition, clusterv1.NotUpToDateReason,
+			"MachineDeployment "+s.Deployment.Name+" asks for other Machines by now")
+	}
+	var actions []plan.Action
+	for _, machine := range sorted(active(s)) {
+		next := conditions.Next(machine.Status.Conditions, machine.Generation, s.Now, wanted)
+		intent, err := plan.StatusIntent(machineKind, machine, &clusterv1.MachineStatus{Conditions: next})
+		if err != nil || !plan.NeedsApply(plan.Live(machineKind, machine), intent, plan.Manager(name), "status") {
+			continue
+		}
+		actions = append(actions, plan.Apply{Object: intent, Subresource: "status", Reason: "to tell whether it is up to date"})
+	}
+	return actions
+}
+
+// scale makes or removes machines until there are as many as asked for.
+func scale(s Snapshot) plan.Decision {
+	now, want := active(s), replicas(s.MachineSet)
+	switch {
+	case len(now) < want:
+		if s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true" {
+			return plan.Wait("MachineCreationDisabled", "no Machine is made while the annotation "+clusterv1.DisableMachineCreateAnnotation+" is there")
+		}
+		actions, err := creations(s, want-len(now))
+		if err != nil {
+			return plan.Block("InvalidMachineNaming", err.Error())
+		}
+		return plan.Act(clusterv1.ScalingUpReason, fmt.Sprintf("from %d to %d Machines", len(now), want), actions...)
+	case len(now) > want:
+		order := machines.DeletionOrder(now, s.MachineSet.Spec.Deletion.Order)
+		var actions []plan.Action
+		for _, machine := range order[:len(now)-want] {
+			actions = append(actions, plan.Delete{On: plan.RefTo(machineKind, machine), Reason: "there are more Machines than asked for"})
+		}
+		return plan.Act(clusterv1.ScalingDownReason, fmt.Sprintf("from %d to %d Machines", len(now), want), actions...)
+	}
+	if going := len(machines.ControlledBy(s.Machines, s.MachineSet.UID)) - len(now); going > 0 {
+		return plan.Wait(clusterv1.ScalingDownReason, fmt.Sprintf("waiting for %d Machines to be gone", going))
+	}
+	return plan.Settle("AllMachinesThere")
+}
+
+// creations are the Machines to add. Their names follow from the set's UID, its
+// generation and the machines that are there, so that the same plan made twice, or
+// made again from a cache that is behind, arrives at the same names.
+func creations(s Snapshot, count int) ([]plan.Action, error) {
+	seed := []string{string(s.MachineSet.UID), strconv.FormatInt(s.MachineSet.Generation, 10)}
+	for _, machine := range s.Machines {
+		seed = append(seed, string(machine.UID))
+	}
+	slices.Sort(seed[2:])
+	naming := s.MachineSet.Spec.MachineNaming.Template
+	if naming == "" {
+		naming = "{{ .machineSet.name }}-{{ .random }}"
+	}
+	values := map[string]any{
+		"machineSet": map[string]any{"name": s.MachineSet.Name},
+		"cluster":    map[string]any{"name": s.MachineSet.Spec.ClusterName},
+	}
+	var actions []plan.Action
+	for ordinal := range count {
+		machineName, err := machines.Name(naming, values, machines.Suffix(append(slices.Clone(seed), strconv.Itoa(ordinal))...))
+		if err != nil {
+			return nil, err
+		}
+		actions = append(actions, plan.Create{Object: newMachine(s, machineName), Reason: "there are fewer Machines than asked for"})
+	}
+	return actions, nil
+}
+
+func newMachine(s Snapshot, machineName string) *unstructured.Unstructured {
+	template := s.MachineSet.Spec.Template
+	machine := &clusterv1.Machine{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.MachineSet.Namespace, Name: machineName,
+			Labels: machineLabels(s), Annotations: template.Annotations,
+			OwnerReferences: []metav1.OwnerReference{*plan.OwnerReference(kind, s.MachineSet, true)},
+			Finalizers:      []string{clusterv1.MachineFinalizer},
+		},
+		Spec: *template.Spec.DeepCopy(),
+	}
+	machine.Spec.ClusterName = s.MachineSet.Spec.ClusterName
+	machine.Spec.InfrastructureRef = cloneRef(machine.Spec.InfrastructureRef, machineName)
+	if machine.Spec.Bootstrap.ConfigRef.IsDefined() {
+		machine.Spec.Bootstrap.ConfigRef = cloneRef(machine.Spec.Bootstrap.ConfigRef, machineName)
+	}
+	return plan.Intent(machineKind, machine)
+}
+
+func cloneRef(template clusterv1.ContractVersionedObjectReference, machineName string) clusterv1.ContractVersionedObjectReference {
+	cloned := contract.ClonedKind(schema.GroupVersionKind{Group: template.APIGroup, Kind: template.Kind})
+	return clusterv1.ContractVersionedObjectReference{APIGroup: template.APIGroup, Kind: cloned.Kind, Name: machineName}
+}
+
+func sorted(list []*clusterv1.Machine) []*clusterv1.Machine {
+	return slices.SortedFunc(slices.Values(list), func(a, b *clusterv1.Machine) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+}
+
+func list(names []string) string {
+	const shown = 3
+	if len(names) > shown {
+		return fmt.Sprintf("%v and %d more", names[:shown], len(names)-shown)
+	}
+	return fmt.Sprintf("%v", names)
+}
+
+// invariants are what no plan for a MachineSet may break.
+func invariants(s Snapshot, decided plan.Plan[clusterv1.MachineSetStatus]) []string {
+	var broken []string
+	created, deleted := 0, 0
+	for _, action := range decided.Actions {
+		switch action := action.(type) {
+		case plan.Create:
+			if action.Object.GetKind() == machineKind.Kind {
+				created++
+			}
+			if s.MachineSet.DeletionTimestamp != nil {
+				broken = append(broken, fmt.Sprintf("%s: nothing is made for a MachineSet that is being deleted", action))
+			}
+		case plan.Delete:
+			deleted++
+			if !slices.ContainsFunc(machines.ControlledBy(s.Machines, s.MachineSet.UID), func(m *clusterv1.Machine) bool { return m.UID == action.On.UID }) {
+				broken = append(broken, fmt.Sprintf("%s: it is not a Machine of this MachineSet", action))
+			}
+		}
+	}
+	want := replicas(s.MachineSet)
+	if created > 0 && len(active(s))+created > want {
+		broken = append(broken, fmt.Sprintf("%d Machines would be made where %d of %d are there", created, len(active(s)), want))
+	}
+	if s.MachineSet.DeletionTimestamp == nil && deleted > 0 && len(active(s))-deleted < want {
+		broken = append(broken, fmt.Sprintf("%d Machines would be removed where %d of %d are there", deleted, len(active(s)), want))
+	}
+	return broken
+}
