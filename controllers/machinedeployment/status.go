@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package machinedeployment
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	"github.com/slipway-project/slipway/conditions"
+	"github.com/slipway-project/slipway/machines"
+	"github.com/slipway-project/slipway/plan"
+)
+
+// status is what a MachineDeployment shows.
+func status(s Snapshot, outcome plan.Outcome) clusterv1.MachineDeploymentStatus {
+	counters := machines.Count(s.Machines)
+	return clusterv1.MachineDeploymentStatus{
+		Selector:           selectorText(s.Deployment),
+		Replicas:           &counters.Replicas,
+		ReadyReplicas:      &counters.Ready,
+		AvailableReplicas:  &counters.Available,
+		UpToDateReplicas:   &counters.UpToDate,
+		Versions:           machines.Versions(s.Machines),
+		Phase:              string(phase(s)),
+		ObservedGeneration: s.Deployment.Generation,
+		Conditions: conditions.Next(s.Deployment.Status.Conditions, s.Deployment.Generation, s.Now,
+			available(s, counters),
+			machinesReady(s),
+			machinesUpToDate(s, outcome),
+			rollingOut(s),
+			scalingUp(s, outcome),
+			scalingDown(s),
+			conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, ""),
+			deleting(s, outcome),
+			machines.PausedCondition(pausedWhy(s)),
+		),
+	}
+}
+
+// selectorText is the selector by which others find the machines. Where spec.selector
+// is empty it is the label that every machine of the MachineDeployment gets.
+func selectorText(deployment *clusterv1.MachineDeployment) string {
+	if len(deployment.Spec.Selector.MatchLabels)+len(deployment.Spec.Selector.MatchExpressions) == 0 {
+		return clusterv1.MachineDeploymentNameLabel + "=" + machines.LabelValue(deployment.Name)
+	}
+	return metav1.FormatLabelSelector(&deployment.Spec.Selector)
+}
+
+func phase(s Snapshot) clusterv1.MachineDeploymentPhase {
+	have, want := len(s.Machines), int(replicas(s.Deployment))
+	switch {
+	case s.Deployment.DeletionTimestamp != nil || have > want:
+		return clusterv1.MachineDeploymentPhaseScalingDown
+	case have < want:
+		return clusterv1.MachineDeploymentPhaseScalingUp
+	default:
+		return clusterv1.MachineDeploymentPhaseRunning
+	}
+}
+
+// available holds while no more machines are missing than maxUnavailable permits.
+func available(s Snapshot, counters machines.Counters) metav1.Condition {
+	if s.Deployment.DeletionTimestamp != nil {
+		return conditions.False(clusterv1.AvailableCondition, clusterv1.NotAvailableReason, "Deletion in progress")
+	}
+	want := int(replicas(s.Deployment))
+	least := want - maxUnavailable(s.Deployment, want)
+	if int(counters.Available) >= least {
+		return conditions.True(clusterv1.AvailableCondition, clusterv1.AvailableReason, "")
+	}
+	return conditions.False(clusterv1.AvailableCondition, clusterv1.NotAvailableReason,
+		fmt.Sprintf("%d available replicas, at least %d required (spec.replicas is %d)", counters.Available, least, want))
+}
+
+func maxUnavailable(deployment *clusterv1.MachineDeployment, want int) int {
+	if deployment.Spec.Rollout.Strategy.Type == clusterv1.OnDeleteMachineDeploymentStrategyType {
+		return 0
+	}
+	limit := deployment.Spec.Rollout.Strategy.RollingUpdate.MaxUnavailable
+	if limit == nil {
+		return 0
+	}
+	count, err := intstr.GetScaledValueFromIntOrPercent(limit, want, false)
+	if err != nil {
+		return 0
+	}
+	return min(count, want)
+}
+
+func machinesReady(s Snapshot) metav1.Condition {
+	if len(s.Machines) == 0 {
+		return conditions.True(clusterv1.MachinesReadyCondition, clusterv1.NoReplicasReason, "")
+	}
+	return conditions.Aggregate(clusterv1.MachinesReadyCondition,
+		conditions.Reasons{True: clusterv1.ReadyReason, False: clusterv1.NotReadyReason, Unknown: clusterv1.ReadyUnknownReason},
+		"Machine", clusterv1.ReadyCondition, machines.Members(s.Machines, clusterv1.ReadyCondition))
+}
+
+func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	if changed := templateChanged(s); changed != "" {
+		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason, changed)
+	}
+	if outcome.Kind == plan.Blocked {
+		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason, outcome.Message)
+	}
+	if outcome.Reason == updatingInPlace && s.LastFailure != nil {
+		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason,
+			"spec.template does not reach the Machines: "+s.LastFailure.Message)
+	}
+	if len(s.Machines) == 0 {
+		return conditions.True(clusterv1.MachinesUpToDateCondition, clusterv1.NoReplicasReason, "")
+	}
+	return conditions.Aggregate(clusterv1.MachinesUpToDateCondition,
+		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason},
+		"Machine", clusterv1.UpToDateCondition, machines.Members(s.Machines, clusterv1.UpToDateCondition))
+}
+
+func rollingOut(s Snapshot) metav1.Condition {
+	return conditions.False(clusterv1.RollingOutCondition, clusterv1.NotRollingOutReason, templateChanged(s))
+}
+
+func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	have, want := len(s.Machines), int(replicas(s.Deployment))
+	if have >= want || s.Deployment.DeletionTimestamp != nil {
+		return conditions.False(clusterv1.ScalingUpCondition, clusterv1.NotScalingUpReason, "")
+	}
+	message := fmt.Sprintf("Scaling up from %d to %d replicas", have, want)
+	if said := whatSetsSay(s); said != "" {
+		message += ": " + said
+	} else if s.LastFailure != nil {
+		message += ": " + s.LastFailure.Message
+	} else if outcome.Kind == plan.Blocked || outcome.Reason == "ClusterNotFound" || outcome.Reason == machineSetDeleting {
+		message += " does not go on: " + outcome.Message
+	}
+	return conditions.True(clusterv1.ScalingUpCondition, clusterv1.ScalingUpReason, message)
+}
+
+// whatSetsSay is why a MachineSet of the MachineDeployment does not get on.
+func whatSetsSay(s Snapshot) string {
+	for _, set := range bySeniority(s.Sets) {
+		if condition := conditions.Find(set.Status.Conditions, clusterv1.ScalingUpCondition); condition != nil && condition.Status == metav1.ConditionTrue {
+			return "MachineSet " + set.Name + ": " + condition.Message
+		}
+	}
+	return ""
+}
+
+func scalingDown(s Snapshot) metav1.Condition {
+	have, want := len(s.Machines), int(replicas(s.Deployment))
+	if s.Deployment.DeletionTimestamp != nil {
+		want = 0
+	}
+	if have <= want {
+		return conditions.False(clusterv1.ScalingDownCondition, clusterv1.NotScalingDownReason, "")
+	}
+	return conditions.True(clusterv1.ScalingDownCondition, clusterv1.ScalingDownReason, fmt.Sprintf("Scaling down from %d to %d replicas", have, want))
+}
+
+func deleting(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	if s.Deployment.DeletionTimestamp == nil {
+		return conditions.False(clusterv1.DeletingCondition, clusterv1.NotDeletingReason, "")
+	}
+	reason := clusterv1.DeletingReason
+	if outcome.Reason == clusterv1.DeletionCompletedReason {
+		reason = clusterv1.DeletionCompletedReason
+	}
+	return conditions.True(clusterv1.DeletingCondition, reason, outcome.Message)
+}
