@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeadmcontrolplane
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/plan"
+)
+
+// Workload is what a workload cluster shows of its control plane.
+type Workload struct {
+	// Initialized is true when kubeadm has got so far that machines can join. It is
+	// asked for only until it is true.
+	Initialized bool
+	// Pods are the static pods of the control plane by name; one that does not exist
+	// has no entry.
+	Pods map[string]*corev1.PodStatus
+}
+
+// observeWorkload asks the workload cluster. The first request that fails ends it: a
+// cluster that does not answer one would make every other wait in turn.
+func observeWorkload(ctx context.Context, reader engine.Reader, s *Snapshot) {
+	now := reader.Now()
+	if len(s.Machines) == 0 {
+		s.Workload = plan.Known[Workload]{Err: "there is no Machine yet", At: now}
+		return
+	}
+	if reader.Workloads() == nil {
+		s.Workload = plan.Unknown[Workload](engine.ErrNotConnected, now)
+		return
+	}
+	key := client.ObjectKeyFromObject(s.Cluster)
+	s.LastContact = reader.Workloads().Probe(key).LastSuccess
+	workload, err := reader.Workloads().Reader(ctx, key)
+	if err != nil {
+		s.Workload = plan.Unknown[Workload](err, now)
+		return
+	}
+	shown := Workload{Initialized: true, Pods: map[string]*corev1.PodStatus{}}
+	if !wasInitialized(*s) {
+		shown.Initialized, err = isInitialized(ctx, workload)
+	}
+	if err == nil && shown.Initialized {
+		err = observePods(ctx, workload, *s, shown.Pods)
+	}
+	if err != nil {
+		s.Workload = plan.Unknown[Workload](err, now)
+		return
+	}
+	s.Workload = plan.KnownValue(shown, now)
+}
+
+// isInitialized reports that kubeadm has uploaded what joins start from: its
+// configuration, and the public information that is trusted by the token.
+func isInitialized(ctx context.Context, workload client.Reader) (bool, error) {
+	for _, key := range []client.ObjectKey{
+		{Namespace: metav1.NamespaceSystem, Name: "kubeadm-config"},
+		{Namespace: metav1.NamespacePublic, Name: "cluster-info"},
+	} {
+		err := workload.Get(ctx, key, &corev1.ConfigMap{})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read ConfigMap %s: %w", key, err)
+		}
+	}
+	return true, nil
+}
+
+func observePods(ctx context.Context, workload client.Reader, s Snapshot, pods map[string]*corev1.PodStatus) error {
+	for _, machine := range active(s) {
+		if !machine.Status.NodeRef.IsDefined() {
+			continue
+		}
+		for _, component := range components(s) {
+			key := client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: podName(component, machine)}
+			pod := &corev1.Pod{}
+			err := workload.Get(ctx, key, pod)
+			switch {
+			case err == nil:
+				pods[key.Name] = &pod.Status
+			case !apierrors.IsNotFound(err):
+				return fmt.Errorf("read Pod %s: %w", key, err)
+			}
+		}
+	}
+	return nil
+}

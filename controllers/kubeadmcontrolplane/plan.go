@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeadmcontrolplane
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	bootstrapv1 "github.com/slipway-project/slipway/api/bootstrap/v1beta2"
+	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	"github.com/slipway-project/slipway/machines"
+	"github.com/slipway-project/slipway/plan"
+)
+
+const (
+	name = "kubeadmcontrolplane"
+
+	// recheckHealthy is how often the pods of a healthy control plane are looked at:
+	// nothing tells when one fails.
+	recheckHealthy = 10 * time.Second
+	// recheckComing is for pods that are coming up, and for Secrets that another
+	// cluster of the same name leaves behind.
+	recheckComing = time.Second
+	// recheckInitializing is how often a workload cluster that answers is asked whether
+	// machines can join. Every machine of a new cluster waits for just this.
+	recheckInitializing = 300 * time.Millisecond
+	// contactGrace is for how long a workload cluster may be silent before what was
+	// last seen of it stops counting.
+	contactGrace = 50 * time.Second
+)
+
+var (
+	kind        = controlplanev1.GroupVersion.WithKind("KubeadmControlPlane")
+	clusterKind = clusterv1.GroupVersion.WithKind("Cluster")
+	machineKind = clusterv1.GroupVersion.WithKind("Machine")
+	configKind  = bootstrapv1.GroupVersion.WithKind("KubeadmConfig")
+	secretKind  = corev1.SchemeGroupVersion.WithKind("Secret")
+)
+
+// Plan decides what to do for a KubeadmControlPlane.
+func Plan(s Snapshot) plan.Plan[controlplanev1.KubeadmControlPlaneStatus] {
+	decided := decide(s)
+	return plan.Of(decided, status(s, decided.Outcome))
+}
+
+// decide goes through what can stand in the way, in order; the first that does has
+// the word. Machines come before the kubeconfig, whose key takes time to make and is
+// not needed before an API server answers.
+func decide(s Snapshot) plan.Decision {
+	if paused, why := machines.Paused(s.Cluster, s.ControlPlane); paused {
+		return plan.Wait(clusterv1.PausedReason, why)
+	}
+	if s.ControlPlane.DeletionTimestamp != nil {
+		return deletion(s)
+	}
+	if s.Cluster == nil {
+		return clusterMissing(s)
+	}
+	if s.Cluster.DeletionTimestamp != nil {
+		return plan.Wait("ClusterDeleting", fmt.Sprintf("Cluster %s is being deleted", s.Cluster.Name))
+	}
+	if problem := inputProblem(s); problem != "" {
+		return plan.Block("InvalidSpec", problem)
+	}
+	if !hasFinalizer(s) {
+		return plan.Act("Claiming", "", plan.AddFinalizer(kind, s.ControlPlane, controlplanev1.KubeadmControlPlaneFinalizer))
+	}
+	decision := membership(s)
+	certificates := certificateProblem(s)
+	if certificates != nil {
+		decision = *certificates
+	}
+	if len(decision.Actions) > 0 {
+		return decision
+	}
+	kubeconfig := kubeconfigDecision(s)
+	if kubeconfig != nil && len(kubeconfig.Actions) > 0 {
+		return *kubeconfig
+	}
+	// A kubeconfig that cannot be had is no reason to leave the machines there are alone.
+	if changes := slices.Concat(inPlaceChanges(s), conditionMarks(s)); len(changes) > 0 {
+		return plan.Act("UpdatingMachines", "", changes...)
+	}
+	if kubeconfig != nil && certificates == nil {
+		decision = kubeconfig.At(sooner(kubeconfig.Recheck, decision.Recheck))
+	}
+	return decision.At(sooner(decision.Recheck, recheck(s)))
+}
+
+// clusterMissing is what to say where there is no Cluster to serve.
+func clusterMissing(s Snapshot) plan.Decision {
+	switch owner := owningCluster(s.ControlPlane); {
+	case len(s.Claims) == 0:
+		return plan.Wait("ClusterNotFound", fmt.Sprintf("no Cluster in namespace %s names KubeadmControlPlane %s in its spec.controlPlaneRef yet",
+			s.ControlPlane.Namespace, s.ControlPlane.Name))
+	case owner == nil:
+		return plan.Block("NameTaken", fmt.Sprintf("Clusters %s each name KubeadmControlPlane %s in their spec.controlPlaneRef; make another KubeadmControlPlane for all but one of them",
+			strings.Join(s.Claims, " and "), s.ControlPlane.Name))
+	case slices.Contains(s.Claims, owner.Name):
+		return plan.Wait("WaitingForOldCluster", fmt.Sprintf("KubeadmControlPlane %s belongs to an earlier Cluster %s (UID %s) and is removed with it; create it again then",
+			s.ControlPlane.Name, owner.Name, owner.UID))
+	default:
+		return plan.Block("NameTaken", fmt.Sprintf("KubeadmControlPlane %s belongs to Cluster %s with UID %s, and Cluster %s names it in its spec.controlPlaneRef; make another KubeadmControlPlane for that one",
+			s.ControlPlane.Name, owner.Name, owner.UID, strings.Join(s.Claims, " and ")))
+	}
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// recheck is when to look at the workload cluster again; nothing there tells.
+func recheck(s Snapshot) time.Time {
+	switch {
+	case len(active(s)) == 0:
+		return time.Time{}
+	case !isInitializedNow(s) && s.Workload.OK():
+		return s.Now.Add(recheckInitializing)
+	case allHealthy(s):
+		return s.Now.Add(recheckHealthy)
+	default:
+		return s.Now.Add(recheckComing)
+	}
+}
+
+// working reports that the facts for making and keeping machines are needed. Until
+// then they are not read, and no key is made.
+func working(s Snapshot) bool {
+	paused, _ := machines.Paused(s.Cluster, s.ControlPlane)
+	return !paused && s.Cluster != nil && s.Cluster.DeletionTimestamp == nil && s.ControlPlane.DeletionTimestamp == nil &&
+		inputProblem(s) == "" && hasFinalizer(s)
+}
+
+func hasFinalizer(s Snapshot) bool {
+	return slices.Contains(s.ControlPlane.Finalizers, controlplanev1.KubeadmControlPlaneFinalizer)
+}
+
+// refersTo reports that a Cluster's controlPlaneRef names the KubeadmControlPlane.
+func refersTo(cluster *clusterv1.Cluster, controlPlane string) bool {
+	ref := cluster.Spec.ControlPlaneRef
+	return ref.APIGroup == kind.Group && ref.Kind == kind.Kind && ref.Name == controlPlane
+}
+
+// owningCluster is the reference to the Cluster that owns the KubeadmControlPlane; nil
+// when none does.
+func owningCluster(controlPlane *controlplanev1.KubeadmControlPlane) *metav1.OwnerReference {
+	for _, owner := range controlPlane.OwnerReferences {
+		group, err := schema.ParseGroupVersion(owner.APIVersion)
+		if err == nil && group.Group == clusterKind.Group && owner.Kind == clusterKind.Kind {
+			return &owner
+		}
+	}
+	return nil
+}
+
+// clusterName is known from the label where the Cluster itself is gone.
+func clusterName(s Snapshot) string {
+	if s.Cluster != nil {
+		return s.Cluster.Name
+	}
+	return s.ControlPlane.Labels[clusterv1.ClusterNameLabel]
+}
+
+// inputProblem says what of the spec cannot be served. The API refuses most of it
+// before; what was stored by an older API gets here.
+func inputProblem(s Snapshot) string {
+	spec := s.ControlPlane.Spec
+	want := replicas(s.ControlPlane)
+	switch {
+	case want < 1:
+		return fmt.Sprintf("spec.replicas is %d; a control plane has at least 1 machine: set it to 1, 3 or 5", want)
+	case want%2 == 0 && !externalEtcd(spec.KubeadmConfigSpec):
+		return fmt.Sprintf("spec.replicas is %d; with etcd on the machines an even number stands no more failures than one fewer: set it to %d or %d", want, want-1, want+1)
+	}
+	if _, err := version.ParseSemantic(spec.Version); err != nil || !strings.HasPrefix(spec.Version, "v") {
+		return fmt.Sprintf("spec.version is %q, which is not a Kubernetes version such as v1.37.1", spec.Version)
+	}
+	return ""
+}
+
+func replicas(controlPlane *controlplanev1.KubeadmControlPlane) int {
+	if controlPlane.Spec.Replicas == nil {
+		return 1
+	}
+	return int(*controlPlane.Spec.Replicas)
+}
+
+func isTrue(flag *bool) bool { return flag != nil && *flag }
+
+// provisioned reports that the cluster's infrastructure is there, and with it its
+// failure domains, among which a new machine is placed.
+func provisioned(s Snapshot) bool {
+	return isTrue(s.Cluster.Status.Initialization.InfrastructureProvisioned)
+}
+
+// wasInitialized is what was recorded; it never goes back.
+func wasInitialized(s Snapshot) bool {
+	return isTrue(s.ControlPlane.Status.Initialization.ControlPlaneInitialized) ||
+		(s.Cluster != nil && isTrue(s.Cluster.Status.Initialization.ControlPlaneInitialized))
+}
+
+// isInitializedNow counts what was just seen too.
+func isInitializedNow(s Snapshot) bool {
+	return wasInitialized(s) || (s.Workload.OK() && s.Workload.Value.Initialized)
+}
+
+// active are the machines that are not on their way out.
+func active(s Snapshot) []*clusterv1.Machine {
+	return slices.DeleteFunc(slices.Clone(s.Machines), machines.Deleting)
+}
+
+// deletion lets the workers go first, for they need the control plane to leave in
+// order, then removes the machines all at once.
+func deletion(s Snapshot) plan.Decision {
+	if len(s.Machines) == 0 && !hasFinalizer(s) {
+		return plan.Wait(clusterv1.DeletingReason, "the other finalizers of the KubeadmControlPlane are not removed yet")
+	}
+	if len(s.Workers) > 0 && len(s.Machines) > 0 {
+		return plan.Wait(clusterv1.WaitingForWorkersDeletionReason,
+			fmt.Sprintf("the control plane goes after %d worker Machines of Cluster %s: %s", len(s.Workers), clusterName(s), list(s.Workers)))
+	}
+	if len(s.Machines) == 0 {
+		return plan.Act(clusterv1.DeletionCompletedReason, "",
+			plan.RemoveFinalizer(kind, s.ControlPlane, controlplanev1.KubeadmControlPlaneFinalizer, "all its Machines are gone"))
+	}
+	var deletes []plan.Action
+	for _, machine := range sorted(active(s)) {
+		deletes = append(deletes, plan.Delete{On: plan.RefTo(machineKind, machine), Reason: "its KubeadmControlPlane is being deleted"})
+	}
+	if len(deletes) > 0 {
+		return plan.Act(clusterv1.DeletingReason, "", deletes...)
+	}
+	return plan.Wait(controlplanev1.WaitingForMachineDeletionReason,
+		fmt.Sprintf("waiting for %d Machines to be gone: %s", len(s.Machines), list(machines.Names(s.Machines))))
+}
+
+func sorted(machines []*clusterv1.Machine) []*clusterv1.Machine {
+	return slices.SortedFunc(slices.Values(machines), func(a, b *clusterv1.Machine) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func list(names []string) string {
+	const shown = 3
+	names = slices.Sorted(slices.Values(names))
+	if len(names) > shown {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+	}
+	return strings.Join(names, ", ")
+}
+
+// invariants are what no plan for a KubeadmControlPlane may break.
+func invariants(s Snapshot, decided plan.Plan[controlplanev1.KubeadmControlPlaneStatus]) []string {
+	var broken []string
+	created := 0
+	for _, action := range decided.Actions {
+		switch action := action.(type) {
+		case plan.Create:
+			if action.Object.GetKind() == machineKind.Kind {
+				created++
+			}
+			if s.ControlPlane.DeletionTimestamp != nil {
+				broken = append(broken, fmt.Sprintf("%s: nothing is made for a control plane that is being deleted", action))
+			}
+		case plan.Delete:
+			if s.ControlPlane.DeletionTimestamp == nil {
+				broken = append(broken, fmt.Sprintf("%s: no Machine is taken from a control plane that is to stay", action))
+			}
+			if len(s.Workers) > 0 {
+				broken = append(broken, fmt.Sprintf("%s: the control plane would go before the workers", action))
+			}
+		}
+	}
+	if created > 1 {
+		broken = append(broken, fmt.Sprintf("%d Machines would be made at once; members join one by one", created))
+	}
+	if created > 0 && len(s.Machines)+created > replicas(s.ControlPlane) {
+		broken = append(broken, fmt.Sprintf("%d Machines would be made where %d of %d are there", created, len(s.Machines), replicas(s.ControlPlane)))
+	}
+	if wasInitialized(s) && !isTrue(decided.Status.Initialization.ControlPlaneInitialized) {
+		broken = append(broken, "status.initialization.controlPlaneInitialized would go back to false")
+	}
+	return broken
+}

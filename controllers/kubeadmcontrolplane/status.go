@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeadmcontrolplane
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	"github.com/slipway-project/slipway/conditions"
+	"github.com/slipway-project/slipway/machines"
+	"github.com/slipway-project/slipway/plan"
+)
+
+// status is what a KubeadmControlPlane shows. Machines count until they are gone: each
+// is a member of the control plane till then.
+func status(s Snapshot, outcome plan.Outcome) controlplanev1.KubeadmControlPlaneStatus {
+	counters := machines.Count(s.Machines)
+	versions := machines.Versions(s.Machines)
+	shown := controlplanev1.KubeadmControlPlaneStatus{
+		Selector:           fmt.Sprintf("%s=%s,%s", clusterv1.ClusterNameLabel, clusterName(s), clusterv1.MachineControlPlaneLabel),
+		Replicas:           &counters.Replicas,
+		ReadyReplicas:      &counters.Ready,
+		AvailableReplicas:  &counters.Available,
+		UpToDateReplicas:   &counters.UpToDate,
+		Versions:           versions,
+		Version:            lowest(versions),
+		LastRemediation:    s.ControlPlane.Status.LastRemediation,
+		ObservedGeneration: s.ControlPlane.Generation,
+	}
+	if isInitializedNow(s) {
+		yes := true
+		shown.Initialization.ControlPlaneInitialized = &yes
+	}
+	wanted := []metav1.Condition{available(s, outcome), initialized(s), certificatesAvailable(s, outcome)}
+	if !externalEtcd(s.ControlPlane.Spec.KubeadmConfigSpec) {
+		wanted = append(wanted, etcdClusterHealthy(s))
+	}
+	shown.Conditions = conditions.Next(s.ControlPlane.Status.Conditions, s.ControlPlane.Generation, s.Now, append(wanted,
+		componentsHealthy(s),
+		machinesReady(s),
+		machinesUpToDate(s),
+		conditions.False(clusterv1.RollingOutCondition, clusterv1.NotRollingOutReason, ""),
+		scalingUp(s, outcome),
+		scalingDown(s, outcome),
+		conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, ""),
+		deleting(s, outcome),
+		machines.PausedCondition(machines.Paused(s.Cluster, s.ControlPlane)),
+	)...)
+	return shown
+}
+
+// lowest is the lowest of some Kubernetes versions; empty when there is none.
+func lowest(versions []clusterv1.StatusVersion) string {
+	var least *version.Version
+	text := ""
+	for _, counted := range versions {
+		parsed, err := version.ParseSemantic(counted.Version)
+		if err == nil && (least == nil || parsed.LessThan(least)) {
+			least, text = parsed, counted.Version
+		}
+	}
+	return text
+}
+
+// looked reports that the facts about the machines were gathered. While paused or on
+// the way out they are not, and what was last shown stands.
+func looked(s Snapshot) bool { return working(s) }
+
+// kept is the condition as it stands, for a pass that did not look.
+func kept(s Snapshot, conditionType, otherwise string) metav1.Condition {
+	if seen := conditions.Find(s.ControlPlane.Status.Conditions, conditionType); seen != nil {
+		return *seen
+	}
+	return conditions.Unknown(conditionType, otherwise, "not looked at yet")
+}
+
+func initialized(s Snapshot) metav1.Condition {
+	if isInitializedNow(s) {
+		return conditions.True(controlplanev1.InitializedCondition, clusterv1.InitializedReason, "")
+	}
+	return conditions.False(controlplanev1.InitializedCondition, clusterv1.NotInitializedReason, "")
+}
+
+func certificatesAvailable(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	const condition = controlplanev1.CertificatesAvailableCondition
+	if !looked(s) {
+		return kept(s, condition, clusterv1.AvailableUnknownReason)
+	}
+	for _, purpose := range purposes(s) {
+		if certificate := s.Certificates[purpose]; certificate.Missing || certificate.Leftover != "" || certificate.Problem != "" {
+			return conditions.False(condition, clusterv1.NotAvailableReason, because(s, outcome))
+		}
+	}
+	return conditions.True(condition, clusterv1.AvailableReason, "")
+}
+
+var healthReasons = conditions.Reasons{
+	True: controlplanev1.HealthyReason, False: controlplanev1.NotHealthyReason, Unknown: controlplanev1.HealthUnknownReason,
+}
+
+func componentsHealthy(s Snapshot) metav1.Condition {
+	return health(s, controlplanev1.ControlPlaneComponentsHealthyCondition, healthParts(s, false))
+}
+
+// etcdClusterHealthy judges etcd by its pods, and says so: a pod can run whose member
+// is not in order.
+func etcdClusterHealthy(s Snapshot) metav1.Condition {
+	condition := health(s, controlplanev1.EtcdClusterHealthyCondition, healthParts(s, true))
+	if condition.Status == metav1.ConditionTrue {
+		condition.Message = "judged by the pods of etcd; this version does not ask the members"
+	}
+	return condition
+}
+
+func health(s Snapshot, conditionType string, parts []conditions.Part) metav1.Condition {
+	switch {
+	case !looked(s):
+		return kept(s, conditionType, controlplanev1.HealthUnknownReason)
+	case !isInitializedNow(s):
+		return conditions.Unknown(conditionType, controlplanev1.HealthUnknownReason, "the control plane is not initialized yet")
+	case len(parts) == 0:
+		return conditions.Unknown(conditionType, controlplanev1.HealthUnknownReason, "there is no Machine")
+	default:
+		return conditions.Summary(conditionType, healthReasons, parts...)
+	}
+}
+
+// available: the control plane serves, with one whole machine and a majority of etcd.
+// Machines without a node are no members of etcd yet.
+func available(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	const condition = clusterv1.AvailableCondition
+	switch {
+	case s.ControlPlane.DeletionTimestamp != nil:
+		return conditions.False(condition, clusterv1.NotAvailableReason, "the control plane is being deleted")
+	case !isInitializedNow(s):
+		message := "the control plane is not initialized yet"
+		if s.LastFailure != nil || outcome.Kind == plan.Blocked {
+			message += ": " + because(s, outcome)
+		}
+		return conditions.False(condition, clusterv1.NotAvailableReason, message)
+	case !looked(s):
+		return kept(s, condition, clusterv1.AvailableUnknownReason)
+	}
+	var etcd []conditions.Part
+	for _, machine := range s.Machines {
+		if machine.Status.NodeRef.IsDefined() {
+			etcd = append(etcd, partsOf(s, machine, true)...)
+		}
+	}
+	running, unknown := count(etcd, metav1.ConditionTrue), count(etcd, metav1.ConditionUnknown)
+	quorum := 0
+	if len(etcd) > 0 {
+		quorum = len(etcd)/2 + 1
+	}
+	whole, perhaps := wholeMachines(s)
+	problems := strings.Join(notHealthy(s), "; ")
+	switch {
+	case running >= quorum && whole > 0:
+		return conditions.True(condition, clusterv1.AvailableReason, "")
+	case running+unknown >= quorum && whole+perhaps > 0:
+		return conditions.Unknown(condition, clusterv1.InspectionFailedReason, problems)
+	default:
+		return conditions.False(condition, clusterv1.NotAvailableReason, problems)
+	}
+}
+
+// wholeMachines counts the machines whose components all run, and those of which that
+// may be so.
+func wholeMachines(s Snapshot) (whole, perhaps int) {
+	for _, machine := range s.Machines {
+		parts := append(partsOf(s, machine, false), partsOf(s, machine, true)...)
+		switch {
+		case count(parts, metav1.ConditionTrue) == len(parts):
+			whole++
+		case count(parts, metav1.ConditionFalse) == 0:
+			perhaps++
+		}
+	}
+	return whole, perhaps
+}
+
+func notHealthy(s Snapshot) []string {
+	if len(s.Machines) == 0 {
+		return []string{"there is no Machine"}
+	}
+	var problems []string
+	for _, part := range append(healthParts(s, false), healthParts(s, true)...) {
+		if part.Condition != nil && part.Condition.Status != metav1.ConditionTrue {
+			problems = append(problems, part.Type+": "+part.Condition.Message)
+		}
+	}
+	return problems
+}
+
+func machinesReady(s Snapshot) metav1.Condition {
+	if len(s.Machines) == 0 {
+		return conditions.True(clusterv1.MachinesReadyCondition, clusterv1.NoReplicasReason, "")
+	}
+	return conditions.Aggregate(clusterv1.MachinesReadyCondition,
+		conditions.Reasons{True: clusterv1.ReadyReason, False: clusterv1.NotReadyReason, Unknown: clusterv1.ReadyUnknownReason},
+		"Machine", clusterv1.ReadyCondition, machines.Members(s.Machines, clusterv1.ReadyCondition))
+}
+
+func machinesUpToDate(s Snapshot) metav1.Condition {
+	const condition = clusterv1.MachinesUpToDateCondition
+	if len(s.Machines) == 0 {
+		return conditions.True(condition, clusterv1.NoReplicasReason, "")
+	}
+	members := machines.Members(s.Machines, clusterv1.UpToDateCondition)
+	if looked(s) {
+		for i, machine := range sorted(s.Machines) {
+			members[i].Condition = conditions.Find(machineConditions(s, machine), clusterv1.UpToDateCondition)
+		}
+	}
+	summed := conditions.Aggregate(condition,
+		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason},
+		"Machine", clusterv1.UpToDateCondition, members)
+	if summed.Status == metav1.ConditionFalse {
+		summed.Message += "\n" + rolloutNotServed
+	}
+	return summed
+}
+
+func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	now, want := len(active(s)), replicas(s.ControlPlane)
+	switch {
+	case s.ControlPlane.DeletionTimestamp != nil:
+		return conditions.False(clusterv1.ScalingUpCondition, clusterv1.NotScalingUpReason, "")
+	case now >= want && looked(s) && incomplete(s):
+		return conditions.True(clusterv1.ScalingUpCondition, clusterv1.ScalingUpReason, withCause(s, "Completing the last Machine", outcome))
+	case now >= want:
+		return conditions.False(clusterv1.ScalingUpCondition, clusterv1.NotScalingUpReason, "")
+	}
+	return conditions.True(clusterv1.ScalingUpCondition, clusterv1.ScalingUpReason,
+		withCause(s, fmt.Sprintf("Scaling up from %d to %d replicas", now, want), outcome))
+}
+
+func scalingDown(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	want := replicas(s.ControlPlane)
+	if s.ControlPlane.DeletionTimestamp != nil {
+		want = 0
+	}
+	if len(s.Machines) <= want {
+		return conditions.False(clusterv1.ScalingDownCondition, clusterv1.NotScalingDownReason, "")
+	}
+	return conditions.True(clusterv1.ScalingDownCondition, clusterv1.ScalingDownReason,
+		withCause(s, fmt.Sprintf("Scaling down from %d to %d replicas", len(s.Machines), want), outcome))
+}
+
+func withCause(s Snapshot, message string, outcome plan.Outcome) string {
+	switch {
+	case s.LastFailure != nil:
+		return message + ": " + s.LastFailure.Message
+	case outcome.Kind == plan.Blocked || outcome.Kind == plan.Waiting:
+		return message + " does not go on: " + outcome.Message
+	default:
+		return message
+	}
+}
+
+func deleting(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	if s.ControlPlane.DeletionTimestamp == nil {
+		return conditions.False(clusterv1.DeletingCondition, clusterv1.NotDeletingReason, "")
+	}
+	message := outcome.Message
+	if s.LastFailure != nil {
+		message = s.LastFailure.Message
+	}
+	return conditions.True(clusterv1.DeletingCondition, outcome.Reason, message)
+}
+
+// because is why something is not there yet. What failed has the first word.
+func because(s Snapshot, outcome plan.Outcome) string {
+	switch {
+	case s.LastFailure != nil:
+		return s.LastFailure.Message
+	case outcome.Message != "":
+		return outcome.Message
+	default:
+		return outcome.Reason
+	}
+}
