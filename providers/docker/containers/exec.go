@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/client"
+)
+
+// maxOutput bounds, in bytes, how much of a command's output or of a file is kept.
+const maxOutput = 4 << 20
+
+// ExecResult is what a command in a container gave.
+type ExecResult struct {
+	Stdout, Stderr []byte // the first 4 MiB of each
+	ExitCode       int
+}
+
+// Node gives access to the inside of one machine. Its methods fail with *NotRunningError when the container does not run.
+type Node struct {
+	client *Client
+	key    Key
+}
+
+// Node is the inside of a machine. Nothing is asked of the engine until a method is called.
+func (c *Client) Node(key Key) Node { return Node{client: c, key: key} }
+
+// Name is the machine's container, host and Node name.
+func (n Node) Name() string { return n.client.MachineName(n.key) }
+
+// Exec runs a command and waits for it. A command that fails is not an error: see the exit code. When the context ends
+// the call returns; the command itself goes on in the node until it ends by itself. stdin may be nil.
+func (n Node) Exec(ctx context.Context, argv []string, stdin io.Reader) (stdout, stderr []byte, exitCode int, err error) {
+	result, err := n.client.Exec(ctx, n.key, argv, stdin)
+	return result.Stdout, result.Stderr, result.ExitCode, err
+}
+
+// Exec runs a command in a machine; see Node.Exec.
+func (c *Client) Exec(ctx context.Context, machine Key, argv []string, stdin io.Reader) (ExecResult, error) {
+	id, err := c.running(ctx, machine)
+	if err != nil {
+		return ExecResult{}, err
+	}
+	result, err := c.execIn(ctx, id, argv, stdin)
+	if err != nil {
+		return result, fmt.Errorf("run %s in machine %s: %w", argv[0], machine, err)
+	}
+	return result, nil
+}
+
+// running is the id of the machine's container, provided that it is ours and runs.
+func (c *Client) running(ctx context.Context, machine Key) (id string, err error) {
+	name := c.MachineName(machine)
+	found, _, err := c.find(ctx, name, client.Filters{}.Add("label", LabelMachine+"="+machine.String()))
+	if err != nil {
+		return "", fmt.Errorf("read container of machine %s: %w", machine, err)
+	}
+	if !found.Running() {
+		return "", &NotRunningError{Name: name, State: found.State}
+	}
+	return found.ID, nil
+}
+
+// execIn runs a command in a container by id.
+func (c *Client) execIn(ctx context.Context, id string, argv []string, stdin io.Reader) (ExecResult, error) {
+	created, err := c.api.ExecCreate(ctx, id, client.ExecCreateOptions{
+		Cmd: argv, AttachStdin: stdin != nil, AttachStdout: true, AttachStderr: true,
+	})
+	if err != nil {
+		return ExecResult{}, err
+	}
+	attached, err := c.api.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
+	if err != nil {
+		return ExecResult{}, err
+	}
+	defer attached.Close()
+	// The connection is the engine's raw socket: closing it is the only way to end a read that waits.
+	stop := context.AfterFunc(ctx, attached.Close)
+	defer stop()
+
+	sent := make(chan error, 1)
+	go func() {
+		if stdin == nil {
+			sent <- nil
+			return
+		}
+		_, err := io.Copy(attached.Conn, stdin)
+		sent <- errors.Join(err, attached.CloseWrite())
+	}()
+	var stdout, stderr bytes.Buffer
+	_, err = stdcopy.StdCopy(&limited{to: &stdout}, &limited{to: &stderr}, attached.Reader)
+	if ctx.Err() != nil {
+		return ExecResult{}, ctx.Err()
+	}
+	if err != nil {
+		return ExecResult{}, fmt.Errorf("read output: %w", err)
+	}
+	result := ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	result.ExitCode, err = c.exitCode(ctx, created.ID)
+	if err != nil {
+		return result, err
+	}
+	// A command may end well without reading all its input; only what it did then counts.
+	select {
+	case failure := <-sent:
+		if failure != nil && result.ExitCode != 0 {
+			return result, fmt.Errorf("send input: %w", failure)
+		}
+	default:
+	}
+	return result, nil
+}
+
+// exitCode waits for the engine to have noticed that a command ended; the end of its output comes a moment earlier.
+func (c *Client) exitCode(ctx context.Context, exec string) (int, error) {
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		seen, err := c.api.ExecInspect(ctx, exec, client.ExecInspectOptions{})
+		if err != nil {
+			return 0, fmt.Errorf("read exit code: %w", err)
+		}
+		if !seen.Running {
+			return seen.ExitCode, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// limited keeps the first maxOutput bytes and drops the rest, so that the command is never held up.
+type limited struct{ to *bytes.Buffer }
+
+func (l *limited) Write(chunk []byte) (int, error) {
+	if room := maxOutput - l.to.Len(); room > 0 {
+		l.to.Write(chunk[:min(room, len(chunk))])
+	}
+	return len(chunk), nil
+}
+
+// WriteFile writes a file in a machine, whole or not at all: it replaces the former only when all is there (but for files
+// that the engine has mounted, such as /etc/hosts, which cannot be replaced). Links are followed, missing directories made. owner is "user" or "user:group"; empty is root. It works on every file system that the node sees,
+// /run included, which the engine's own copying does not reach.
+func (c *Client) WriteFile(ctx context.Context, machine Key, file, owner string, mode fs.FileMode, content []byte) error {
+	if !path.IsAbs(file) {
+		return fmt.Errorf("write file %q in machine %s: the path is not absolute", file, machine)
+	}
+	if owner == "" {
+		owner = "0:0"
+	}
+	const script = `set -e
+file="$1"
+if [ -L "$file" ]; then file="$(readlink -f "$file")"; fi
+mkdir -p "$(dirname "$file")"
+next="$file.slipway-$$"
+trap 'rm -f "$next"' EXIT
+(umask 077; cat > "$next")
+chown "$2" "$next"
+chmod "$3" "$next"
+mv -f "$next" "$file" 2>/dev/null || cat "$next" > "$file"`
+	argv := []string{"/bin/sh", "-c", script, "sh", file, owner, fmt.Sprintf("%04o", mode.Perm())}
+	result, err := c.Exec(ctx, machine, argv, bytes.NewReader(content))
+	if err != nil {
+		return fmt.Errorf("write file %s: %w", file, err)
+	}
+	if result.ExitCode != 0 {
+		return fmt.Errorf("write file %s in machine %s: %w", file, machine, explain(errors.New(lastLines(string(result.Stderr), 3))))
+	}
+	return nil
+}
+
+// ReadFile reads a file of a machine, up to 4 MiB. exists is false, with a nil error, when there is no such file.
+func (c *Client) ReadFile(ctx context.Context, machine Key, file string) (content []byte, exists bool, err error) {
+	const absent = 44 // an exit code of our own choice, which neither sh nor cat uses
+	argv := []string{"/bin/sh", "-c", fmt.Sprintf(`[ -e "$1" ] || exit %d; exec cat "$1"`, absent), "sh", file}
+	result, err := c.Exec(ctx, machine, argv, nil)
+	switch {
+	case err != nil:
+		return nil, false, fmt.Errorf("read file %s: %w", file, err)
+	case result.ExitCode == absent:
+		return nil, false, nil
+	case result.ExitCode != 0:
+		return nil, false, fmt.Errorf("read file %s in machine %s: %s", file, machine, lastLines(string(result.Stderr), 3))
+	}
+	return result.Stdout, true, nil
+}
+
+// lastLines is the end of a text, on one line.
+func lastLines(text string, count int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) > count {
+		lines = lines[len(lines)-count:]
+	}
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "; ")
+}
+
+func containsFold(text, part string) bool {
+	return strings.Contains(strings.ToLower(text), strings.ToLower(part))
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// ImageName is the full name under which a node's containerd knows an image: "busybox" is
+// "docker.io/library/busybox:latest". It gives an error for what is not an image's name.
+func ImageName(name string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", fmt.Errorf("image %q is not a valid image name (%w): correct it", name, err)
+	}
+	return reference.TagNameOnly(named).String(), nil
+}
+
+// NodeImages lists the full names of the images in a node's containerd, sorted.
+func (c *Client) NodeImages(ctx context.Context, machine Key) ([]string, error) {
+	result, err := c.askNode(ctx, c.bounds.read, machine, []string{"ctr", "--namespace=k8s.io", "images", "list", "--quiet"})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	if result.ExitCode != 0 {
+		return nil, fmt.Errorf("list images in machine %s: %s", machine, lastLines(string(result.Stderr), 3))
+	}
+	names := strings.Fields(string(result.Stdout))
+	slices.Sort(names)
+	return names, nil
+}
+
+// LoadImages copies images from the engine's host into a node's containerd; those that the node has are left alone. An
+// image that is not on the host is pulled there first. It gives *MissingImageError or *NotRunningError.
+func (c *Client) LoadImages(ctx context.Context, machine Key, images []string) error {
+	present, err := c.NodeImages(ctx, machine)
+	if err != nil {
+		return err
+	}
+	for _, image := range images {
+		full, err := ImageName(image)
+		if err != nil {
+			return fmt.Errorf("load images into machine %s: %w", machine, err)
+		}
+		if slices.Contains(present, full) {
+			continue
+		}
+		if _, err := c.EnsureImage(ctx, image); err != nil {
+			return fmt.Errorf("load images into machine %s: %w", machine, err)
+		}
+		if err := c.ask(ctx, c.bounds.load, func(ctx context.Context) error { return c.loadImage(ctx, machine, image) }); err != nil {
+			return fmt.Errorf("load image %s into machine %s: %w", image, machine, explain(err))
+		}
+	}
+	return nil
+}
+
+// loadImage streams one image from the engine into containerd, without a copy on disk.
+func (c *Client) loadImage(ctx context.Context, machine Key, image string) error {
+	archive, err := c.api.ImageSave(ctx, []string{image})
+	if err != nil {
+		return fmt.Errorf("save: %w", err)
+	}
+	defer archive.Close()
+	argv := []string{"ctr", "--namespace=k8s.io", "images", "import", "--digests", "--snapshotter=overlayfs", "-"}
+	result, err := c.Exec(ctx, machine, argv, archive)
+	if err != nil {
+		return err
+	}
+	if result.ExitCode != 0 {
+		return errors.New(lastLines(string(result.Stderr), 3))
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dockercluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
+	"github.com/slipway-project/slipway/machines"
+	"github.com/slipway-project/slipway/plan"
+	"github.com/slipway-project/slipway/providers/docker/containers"
+	"github.com/slipway-project/slipway/providers/docker/operations"
+)
+
+const (
+	name = "dockercluster"
+
+	// engineRecheck is how often a container engine that does not answer is asked again.
+	engineRecheck = 5 * time.Second
+	// templateRecheck is how often the user's HAProxy template is read: ConfigMaps are
+	// not watched, so a change of it brings no event.
+	templateRecheck = 15 * time.Second
+	templateField   = "spec.loadBalancer.customHAProxyConfigTemplateRef"
+)
+
+var (
+	kind        = infrav1.GroupVersion.WithKind("DockerCluster")
+	clusterKind = clusterv1.GroupVersion.WithKind("Cluster")
+)
+
+// Plan decides what to do for a DockerCluster.
+func Plan(s Snapshot) plan.Plan[infrav1.DockerClusterStatus] {
+	decided := decide(s)
+	return plan.Of(decided, status(s, decided.Outcome))
+}
+
+func decide(s Snapshot) plan.Decision {
+	if paused, why := machines.Paused(s.Cluster, s.DockerCluster); paused {
+		return plan.Wait(clusterv1.PausedReason, why)
+	}
+	if s.DockerCluster.DeletionTimestamp != nil {
+		return deletion(s)
+	}
+	if s.Cluster == nil {
+		return plan.Wait("WaitingForCluster", "no Cluster refers to this DockerCluster yet; create one whose spec.infrastructureRef names it")
+	}
+	if !slices.Contains(s.DockerCluster.Finalizers, infrav1.ClusterFinalizer) {
+		return plan.Act("Claiming", "", plan.AddFinalizer(kind, s.DockerCluster, infrav1.ClusterFinalizer))
+	}
+	if !s.LoadBalancer.OK() || !s.Containers.OK() {
+		return plan.Block("ContainerEngineUnavailable", cmp.Or(s.LoadBalancer.Err, s.Containers.Err)).At(s.Now.Add(engineRecheck))
+	}
+	if !s.Template.OK() {
+		return plan.Block("InvalidLoadBalancerConfig", s.Template.Err+"; create it, or correct "+templateField).At(s.Now.Add(templateRecheck))
+	}
+	config, names, err := configuration(s)
+	if err != nil {
+		return plan.Block("InvalidLoadBalancerConfig", err.Error()+"; correct the ConfigMap that "+templateField+" names").At(s.Now.Add(templateRecheck))
+	}
+	if balancer := s.LoadBalancer.Value; stopped(s) && balancer.StartsAgain(s.Now).After(s.Now) {
+		return plan.Wait("ContainerStops", stops(balancer)).At(balancer.StartsAgain(s.Now))
+	}
+	if operation := balance(s, config, names); operation != nil {
+		return plan.Act("BalancingLoad", "", plan.Operate{System: operations.System, Operation: operation, Reason: "the control plane is reached through it"})
+	}
+	if s.DockerCluster.Spec.ControlPlaneEndpoint == (infrav1.APIEndpoint{}) {
+		intent := plan.Partial(kind, s.DockerCluster)
+		intent.Object["spec"] = map[string]any{"controlPlaneEndpoint": map[string]any{
+			"host": s.LoadBalancer.Value.Address.String(), "port": int64(s.LoadBalancer.Value.Port),
+		}}
+		return plan.Act("SettingEndpoint", "", plan.Apply{Object: intent, Reason: "it is where the load balancer listens"})
+	}
+	settled := plan.Settle(clusterv1.ProvisionedReason)
+	if s.Template.Value != "" {
+		settled = settled.At(s.Now.Add(templateRecheck))
+	}
+	return settled
+}
+
+// balance is what has to be done so that the load balancer runs with the
+// configuration given; nil when it does.
+func balance(s Snapshot, config string, names []string) plan.Operation {
+	on := plan.RefTo(kind, s.DockerCluster)
+	key := clusterKey(s)
+	balancer := s.LoadBalancer.Value
+	switch {
+	case !balancer.Exists || balancer.HalfMade() || balancer.TakenBy != "" || former(s):
+		// Making it again refuses what is not ours, and says whose it is.
+		meta := s.DockerCluster.Spec.LoadBalancer.ImageMeta
+		image := ""
+		if meta != (infrav1.ImageMeta{}) {
+			image = containers.LoadBalancerImage(meta.ImageRepository, meta.ImageTag)
+		}
+		return operations.CreateLoadBalancer{On: on, Behind: names, Spec: containers.LoadBalancerSpec{
+			Cluster: key, UID: string(s.DockerCluster.UID), Image: image, Config: config,
+		}}
+	case !balancer.Running():
+		return operations.StartLoadBalancer{On: on, Cluster: key}
+	case balancer.ConfigDigest != containers.ConfigDigest(config):
+		return operations.UpdateLoadBalancer{On: on, Cluster: key, Config: config, Behind: names}
+	default:
+		return nil
+	}
+}
+
+// former reports a load balancer that was made for an earlier DockerCluster of the same
+// name.
+func former(s Snapshot) bool {
+	balancer := s.LoadBalancer.Value
+	return balancer.Exists && !balancer.MadeFor(string(s.DockerCluster.UID), named(s))
+}
+
+// named reports that the DockerCluster names the load balancer as its own, by its
+// endpoint: it may have got another UID since, by being restored from a backup.
+func named(s Snapshot) bool {
+	balancer := s.LoadBalancer.Value
+	return balancer.Address.IsValid() && s.DockerCluster.Spec.ControlPlaneEndpoint.Host == balancer.Address.String()
+}
+
+// stopped reports that the load balancer is its own, was started and does not run.
+func stopped(s Snapshot) bool {
+	balancer := s.LoadBalancer.Value
+	return balancer.Exists && !balancer.HalfMade() && !balancer.Running() && balancer.TakenBy == "" && !former(s)
+}
+
+func stops(balancer containers.LoadBalancer) string {
+	when := " right after it was started, and is started again after a pause"
+	if balancer.State == containers.StateRestarting {
+		when = ", and the container engine is about to start it again"
+	}
+	return fmt.Sprintf("the load balancer stopped with exit code %d%s; \"docker logs %s\" tells what it said", balancer.ExitCode, when, balancer.Name)
+}
+
+func clusterKey(s Snapshot) types.NamespacedName {
+	return types.NamespacedName{Namespace: s.DockerCluster.Namespace, Name: s.Cluster.Name}
+}
+
+// configuration is what the load balancer should have loaded, and the machines in it.
+func configuration(s Snapshot) (config string, names []string, err error) {
+	backends := backends(s)
+	for _, backend := range backends {
+		names = append(names, described(backend))
+	}
+	if s.Template.Value != "" {
+		config, err = containers.RenderHAProxyTemplate(s.Template.Value, backends)
+	} else {
+		config, err = containers.HAProxyConfig(backends)
+	}
+	return config, names, err
+}
+
+func described(backend containers.Backend) string {
+	text := fmt.Sprintf("%s at %s:%d", backend.Name, backend.Address, backend.Port)
+	if backend.Weight != nil {
+		text += fmt.Sprintf(" with weight %d", *backend.Weight)
+	}
+	return text
+}
+
+// backends are the control-plane machines that run. One that is being deleted is left
+// out as long as another is there: the endpoint must not point only to machines that
+// are about to go.
+func backends(s Snapshot) []containers.Backend {
+	var staying, going []containers.Backend
+	for _, container := range s.Containers.Value {
+		if container.Role != containers.RoleControlPlane || !container.Running() || !container.Address.IsValid() {
+			continue
+		}
+		backend := containers.Backend{Name: container.Key.Name, Address: container.Address.String(), Port: apiServerPort(s)}
+		machine := machineOf(s, container)
+		if machine == nil || machine.DeletionTimestamp != nil {
+			going = append(going, backend)
+			continue
+		}
+		if weight, err := strconv.Atoi(machine.Annotations[infrav1.LoadBalancerWeightAnnotation]); err == nil && weight >= 0 && weight <= 256 {
+			backend.Weight = &weight
+		}
+		staying = append(staying, backend)
+	}
+	if len(staying) > 0 {
+		return staying
+	}
+	return going
+}
+
+func apiServerPort(s Snapshot) int {
+	if port := s.Cluster.Spec.ClusterNetwork.APIServerPort; port != 0 {
+		return int(port)
+	}
+	return containers.APIServerPort
+}
+
+func machineOf(s Snapshot, container containers.Machine) *infrav1.DockerMachine {
+	for _, machine := range s.Machines {
+		named := machine.Spec.ProviderID == containers.ProviderID(container.Name)
+		if machine.Name == container.Key.Name && container.MadeFor(string(machine.UID), named) {
+			return machine
+		}
+	}
+	return nil
+}
+
+func deletion(s Snapshot) plan.Decision {
+	if !slices.Contains(s.DockerCluster.Finalizers, infrav1.ClusterFinalizer) {
+		return plan.Wait(clusterv1.DeletingReason, "the other finalizers of the DockerCluster are not removed yet")
+	}
+	done := plan.Act(clusterv1.DeletionCompletedReason, "",
+		plan.RemoveFinalizer(kind, s.DockerCluster, infrav1.ClusterFinalizer, "it has no load balancer any more"))
+	if !s.LoadBalancer.OK() || !s.Containers.OK() {
+		return plan.Block("ContainerEngineUnavailable", cmp.Or(s.LoadBalancer.Err, s.Containers.Err)).At(s.Now.Add(engineRecheck))
+	}
+	if left := len(s.Machines); left > 0 {
+		return plan.Wait(clusterv1.DeletingReason, fmt.Sprintf("waiting for %d DockerMachines to be gone", left))
+	}
+	if !s.LoadBalancer.Value.Exists || s.LoadBalancer.Value.TakenBy != "" || former(s) {
+		return done
+	}
+	return plan.Act(clusterv1.DeletingReason, "", plan.Operate{
+		System:    operations.System,
+		Operation: operations.DeleteLoadBalancer{On: plan.RefTo(kind, s.DockerCluster), Cluster: s.LoadBalancer.Value.Cluster, MadeFor: s.LoadBalancer.Value.UID},
+		Reason:    "its DockerCluster is being deleted",
+	})
+}

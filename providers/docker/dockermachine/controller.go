@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dockermachine
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
+	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/providers/docker/containers"
+	"github.com/slipway-project/slipway/providers/docker/operations"
+)
+
+// Controller is the DockerMachine controller on a container engine.
+func Controller(docker *containers.Connector) engine.Controller[Snapshot, infrav1.DockerMachineStatus] {
+	observer := &observer{connector: docker, waiter: newWaiter()}
+	return engine.Controller[Snapshot, infrav1.DockerMachineStatus]{
+		Name: name, Kind: kind,
+		Inputs: []engine.Input{
+			engine.Subject(&infrav1.DockerMachine{}),
+			engine.Mapped(&clusterv1.Machine{}, ofMachine),
+			engine.Mapped(&clusterv1.Cluster{}, func(ctx context.Context, reader engine.Reader, cluster client.Object) []engine.Key {
+				return listed(ctx, reader, client.InNamespace(cluster.GetNamespace()), client.MatchingLabels{clusterv1.ClusterNameLabel: cluster.GetName()})
+			}),
+			// The Secret with the bootstrap data, read when it is used.
+			engine.Live(&corev1.Secret{}),
+			engine.Events(operations.System, func(ctx context.Context, reader engine.Reader, enqueue func(engine.Key)) error {
+				observer.waiter.run(ctx, enqueue)
+				for event := range docker.Events(ctx) {
+					switch {
+					case event.Action == containers.ActionResync:
+						for _, key := range listed(ctx, reader) {
+							enqueue(key)
+						}
+					case event.Machine.Name != "":
+						enqueue(event.Machine)
+					}
+				}
+				return nil
+			}),
+		},
+		Outputs: []engine.Output{
+			engine.Writes(kind, "patch", "patch status"),
+			engine.Operates(operations.System),
+		},
+		Observe: observer.observe,
+		Subject: func(s Snapshot) client.Object {
+			if s.DockerMachine == nil {
+				return nil
+			}
+			return s.DockerMachine
+		},
+		Plan:       Plan,
+		Invariants: invariants,
+	}
+}
+
+// ofMachine is the DockerMachine that a Machine refers to.
+func ofMachine(_ context.Context, _ engine.Reader, object client.Object) []engine.Key {
+	ref := object.(*clusterv1.Machine).Spec.InfrastructureRef
+	if ref.Kind != kind.Kind || ref.APIGroup != kind.Group {
+		return nil
+	}
+	return []engine.Key{{Namespace: object.GetNamespace(), Name: ref.Name}}
+}
+
+func listed(ctx context.Context, reader engine.Reader, options ...client.ListOption) []engine.Key {
+	list := &infrav1.DockerMachineList{}
+	if err := reader.List(ctx, list, options...); err != nil {
+		return nil
+	}
+	keys := make([]engine.Key, len(list.Items))
+	for i := range list.Items {
+		keys[i] = client.ObjectKeyFromObject(&list.Items[i])
+	}
+	return keys
+}

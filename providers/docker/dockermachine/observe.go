@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dockermachine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
+	"github.com/slipway-project/slipway/conditions"
+	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/plan"
+	"github.com/slipway-project/slipway/providers/docker/cloudconfig"
+	"github.com/slipway-project/slipway/providers/docker/containers"
+)
+
+// Snapshot is all that a plan for a DockerMachine is made from.
+type Snapshot struct {
+	Now           time.Time
+	DockerMachine *infrav1.DockerMachine
+	// Machine is the owner, Cluster its cluster; nil until there is one.
+	Machine *clusterv1.Machine
+	Cluster *clusterv1.Cluster
+	// Container is unknown when the engine does not answer.
+	Container plan.Known[containers.Machine]
+	// ProviderID is that of the container, whether it is there or not.
+	ProviderID string
+	// Boot, LoadedImages and Bootstrap are of the inside of a container that runs.
+	Boot         plan.Known[containers.Boot]
+	LoadedImages plan.Known[[]string]
+	Bootstrap    plan.Known[cloudconfig.State]
+	LastFailure  *plan.Failure
+}
+
+func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapshot, error) {
+	snapshot := Snapshot{Now: reader.Now(), LastFailure: reader.LastFailure()}
+	object := &infrav1.DockerMachine{}
+	if err := reader.Get(ctx, key, object); err != nil {
+		return snapshot, client.IgnoreNotFound(err)
+	}
+	snapshot.DockerMachine = object
+	if err := observeOwners(ctx, reader, &snapshot); err != nil {
+		return snapshot, err
+	}
+	snapshot.ProviderID = containers.ProviderID(containers.MachineName(o.connector.ManagementID(), key))
+	docker, err := o.connector.Client(ctx)
+	if err != nil {
+		snapshot.Container = plan.Unknown[containers.Machine](err, reader.Now())
+		return snapshot, nil
+	}
+	container, err := docker.Machine(ctx, key)
+	snapshot.Container = known(container, err, reader.Now())
+	if err != nil || !container.Running() || object.DeletionTimestamp != nil {
+		return snapshot, nil
+	}
+	o.observeInside(ctx, reader, docker, key, &snapshot)
+	return snapshot, nil
+}
+
+func observeOwners(ctx context.Context, reader engine.Reader, snapshot *Snapshot) error {
+	owner := metav1.GetControllerOf(snapshot.DockerMachine)
+	if owner == nil || owner.Kind != machineKind.Kind {
+		return nil
+	}
+	namespace := snapshot.DockerMachine.Namespace
+	machine := &clusterv1.Machine{}
+	switch err := reader.Get(ctx, engine.Key{Namespace: namespace, Name: owner.Name}, machine); {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read Machine: %w", err)
+	case machine.UID != owner.UID:
+		return nil
+	}
+	snapshot.Machine = machine
+	cluster := &clusterv1.Cluster{}
+	switch err := reader.Get(ctx, engine.Key{Namespace: namespace, Name: machine.Spec.ClusterName}, cluster); {
+	case err == nil:
+		snapshot.Cluster = cluster
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("read Cluster: %w", err)
+	}
+	return nil
+}
+
+// observeInside looks into a container, as far as it is still news: what has been
+// done for good is not asked for again. What is still under way is waited for in the
+// background, so that its end is known at once.
+func (o *observer) observeInside(ctx context.Context, reader engine.Reader, docker *containers.Client, key engine.Key, snapshot *Snapshot) {
+	if conditions.Is(snapshot.DockerMachine.Status.Conditions, infrav1.BootstrapCompletedCondition, metav1.ConditionTrue) {
+		return
+	}
+	boot, err := docker.Booted(ctx, key)
+	snapshot.Boot = known(boot, err, reader.Now())
+	if err != nil || !boot.Ready {
+		o.waiter.begin(key, "boot", func(ctx context.Context) error { return docker.WaitBooted(ctx, key) })
+		return
+	}
+	if len(snapshot.DockerMachine.Spec.PreLoadImages) > 0 {
+		images, err := docker.NodeImages(ctx, key)
+		snapshot.LoadedImages = known(images, err, reader.Now())
+	}
+	node := docker.Node(key)
+	state, err := cloudconfig.ReadState(ctx, node)
+	snapshot.Bootstrap = known(state, err, reader.Now())
+	if err == nil && state.Phase == cloudconfig.Running {
+		o.waiter.begin(key, "bootstrap", func(ctx context.Context) error { return cloudconfig.Wait(ctx, node) })
+	}
+}
+
+func known[T any](value T, err error, at time.Time) plan.Known[T] {
+	if err != nil {
+		return plan.Unknown[T](err, at)
+	}
+	return plan.KnownValue(value, at)
+}
