@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-project/slipway/nodeimage"
+)
+
+func (t *tool) imageCommand() *cobra.Command {
+	return group("image", "Build and list images of machines",
+		`  slipway image build --kubernetes-version v1.37.1
+  slipway image list`,
+		t.imageBuildCommand(), t.imageBinariesCommand(), t.imageListCommand())
+}
+
+// imageFlags are those of slipway image build.
+type imageFlags struct {
+	version      string
+	loadBalancer bool
+	source       string
+	noCache      bool
+}
+
+func (t *tool) imageBuildCommand() *cobra.Command {
+	var flags imageFlags
+	command := &cobra.Command{
+		Use:   "build",
+		Short: "Build the node image of a Kubernetes version, and the load balancer's",
+		Long: `Build slipway/node:<version> from pinned Go modules and Debian packages, with no image registry,
+and the load balancer's image slipway/haproxy where it is missing. A build with nothing changed
+takes seconds, the first one of a minor version about ten minutes.`,
+		Example: `  slipway image build --kubernetes-version v1.37.1
+
+  # only the load balancer's image
+  slipway image build --load-balancer`,
+		Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			node := !flags.loadBalancer || command.Flags().Changed("kubernetes-version")
+			return t.imageBuild(command.Context(), flags, node)
+		},
+	}
+	f := command.Flags()
+	f.BoolVar(&flags.loadBalancer, "load-balancer", false, "build the load balancer's image only, unless a version is given too")
+	f.StringVar(&flags.source, "source", "", sourceHelp)
+	f.BoolVar(&flags.noCache, "no-cache", false, "build again what could be used again")
+	placeVersion(command, &flags.version)
+	return command
+}
+
+func (t *tool) imageBuild(ctx context.Context, flags imageFlags, node bool) error {
+	version, err := kubernetesVersion(flags.version)
+	if err != nil {
+		return err
+	}
+	p := newProgress(t.err, t.now)
+	options := nodeimage.Options{Version: version, SourceDir: flags.source, NoCache: flags.noCache, Progress: p.follow(nil)}
+	builds := []func(context.Context, nodeimage.Options) (nodeimage.Image, error){nodeimage.BuildLoadBalancer}
+	if node {
+		builds = append(builds, nodeimage.BuildNode)
+	}
+	for _, build := range builds {
+		image, err := build(ctx, options)
+		if err != nil {
+			p.failed()
+			return err
+		}
+		p.say("%s", builtLine(image))
+	}
+	return nil
+}
+
+func builtLine(image nodeimage.Image) string {
+	how := "built"
+	if image.Reused {
+		how = "is up to date"
+	}
+	return fmt.Sprintf("%s %s: %d MB, bill of materials %s", image.Reference, how, image.Size/1_000_000, image.SBOM)
+}
+
+// listedImage is a row of slipway image list.
+type listedImage struct {
+	Name    string    `json:"name"`
+	Present bool      `json:"present"`
+	Size    int64     `json:"size,omitempty"` // in bytes
+	Created time.Time `json:"created,omitzero"`
+}
+
+func (t *tool) imageListCommand() *cobra.Command {
+	var output format
+	command := &cobra.Command{
+		Use:     "list",
+		Short:   "List images that are on the container engine's host, and those that can be built",
+		Example: `  slipway image list`,
+		Args:    noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			images, err := listImages(command.Context())
+			if err != nil {
+				return err
+			}
+			if output != formatTable {
+				return output.print(t.out, images)
+			}
+			return table(t.out, imageRows(images))
+		},
+	}
+	output.place(command)
+	return command
+}
+
+func listImages(ctx context.Context) ([]listedImage, error) {
+	api, err := client.New(client.FromEnv)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the container engine: %w; check DOCKER_HOST", err)
+	}
+	defer api.Close()
+	asking, done := context.WithTimeout(ctx, answerLimit)
+	defer done()
+	found, err := api.ImageList(asking, client.ImageListOptions{Filters: client.Filters{}.Add("reference", nodeimage.NodeRepository, nodeimage.LoadBalancerRepository)})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("no container engine answers at %s (%s); start it, or correct DOCKER_HOST", api.DaemonHost(), oneLine(innermost(err)))
+	}
+	var images []listedImage
+	for _, item := range found.Items {
+		for _, name := range item.RepoTags {
+			if strings.HasPrefix(name, nodeimage.NodeRepository+":") || strings.HasPrefix(name, nodeimage.LoadBalancerRepository+":") {
+				images = append(images, listedImage{Name: name, Present: true, Size: item.Size, Created: time.Unix(item.Created, 0).UTC()})
+			}
+		}
+	}
+	// Outside of a checkout nothing can be built, and the list is of what there is.
+	versions, err := nodeimage.Versions("")
+	if err != nil && len(images) == 0 {
+		return nil, errors.Join(errors.New("no image has been built"), err)
+	}
+	return withBuildable(images, versions), nil
+}
+
+// withBuildable adds the images that a checkout can build, and sorts.
+func withBuildable(images []listedImage, versions []string) []listedImage {
+	for _, version := range versions {
+		name := nodeimage.NodeRepository + ":" + version
+		if !slices.ContainsFunc(images, func(i listedImage) bool { return i.Name == name }) {
+			images = append(images, listedImage{Name: name})
+		}
+	}
+	slices.SortFunc(images, func(a, b listedImage) int { return strings.Compare(a.Name, b.Name) })
+	return images
+}
+
+func imageRows(images []listedImage) [][]string {
+	rows := [][]string{{"IMAGE", "SIZE", "STATE"}}
+	for _, image := range images {
+		state, size := "built", fmt.Sprintf("%d MB", image.Size/1_000_000)
+		if !image.Present {
+			size, state = "", "not built; build it with: slipway image build --kubernetes-version "+image.Name[strings.LastIndex(image.Name, ":")+1:]
+		}
+		rows = append(rows, []string{image.Name, size, state})
+	}
+	return rows
+}

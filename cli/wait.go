@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// mendGrace is how long a trouble that waiting does not help must stand before the
+// wait ends: a cache that is behind, or an engine that restarts, mends itself.
+const mendGrace = 3 * time.Second
+
+// awaitCluster tells how a cluster is made, until all its nodes are Ready. It ends
+// early when something has to be mended.
+func (t *tool) awaitCluster(ctx context.Context, m *management, key client.ObjectKey, limit time.Duration, p *progress) error {
+	began := t.now()
+	waiting, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	w, err := m.watchFamily(waiting, key, familyKinds())
+	if err != nil {
+		return t.waitFailure(ctx, waiting, key, limit, nil, err)
+	}
+	defer w.close()
+	watcher := &creation{grace: mendGrace, since: map[string]time.Time{}}
+	var current family
+	// The timer only brings the end of a grace; all else is told by events.
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-waiting.Done():
+			p.failed()
+			return t.waitFailure(ctx, waiting, key, limit, &current, waiting.Err())
+		case <-timer.C:
+		case <-w.changed:
+		}
+		read, err := w.read(waiting)
+		if err != nil {
+			p.failed()
+			return t.waitFailure(ctx, waiting, key, limit, &current, err)
+		}
+		current = read
+		list := steps(current)
+		show(p, list)
+		if finished(list) {
+			p.done("")
+			p.say("Cluster %s is ready after %s.", key, elapsed(t.now().Sub(began)))
+			return nil
+		}
+		if current.Cluster == nil || current.Cluster.DeletionTimestamp != nil {
+			p.failed()
+			return fmt.Errorf("Cluster %s was deleted while it was made; make it again with: slipway create cluster %s%s", key, key.Name, inNamespace(key.Namespace))
+		}
+		stuck, next := watcher.stuck(troubles(current), t.now())
+		if stuck != nil {
+			p.failed()
+			return fmt.Errorf("Cluster %s does not get ready until this is mended: %s\nThe controllers go on by themselves then. More is shown by: slipway describe cluster %s%s --show-conditions",
+				key, stuck.sentence(), key.Name, inNamespace(key.Namespace))
+		}
+		if next > 0 {
+			timer.Reset(next)
+		}
+	}
+}
+
+// creation remembers since when troubles stand.
+type creation struct {
+	grace time.Duration
+	since map[string]time.Time
+}
+
+// stuck is the first trouble that has to be mended and has stood for the grace; next
+// is when to look again, 0 for only on events.
+func (c *creation) stuck(list []trouble, now time.Time) (found *trouble, next time.Duration) {
+	standing := map[string]time.Time{}
+	for _, trouble := range list {
+		if !trouble.Mend {
+			continue
+		}
+		key := trouble.key()
+		began, known := c.since[key]
+		if !known {
+			began = now
+		}
+		standing[key] = began
+		left := c.grace - now.Sub(began)
+		if left <= 0 && found == nil {
+			found = &trouble
+		}
+		if left > 0 && (next == 0 || left < next) {
+			next = left
+		}
+	}
+	c.since = standing
+	return found, next
+}
+
+// show tells the steps: those done in a row from the first, then the one that goes on.
+func show(p *progress, list []step) {
+	for _, step := range list {
+		if step.Done {
+			p.finish(step.Title)
+			continue
+		}
+		p.begin(step.Title)
+		p.note(step.Detail)
+		return
+	}
+}
+
+// waitFailure says why a wait ended before its end.
+func (t *tool) waitFailure(ctx, waiting context.Context, key client.ObjectKey, limit time.Duration, last *family, err error) error {
+	hint := fmt.Sprintf("slipway describe cluster %s%s --show-conditions", key.Name, inNamespace(key.Namespace))
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted; the controllers go on with Cluster %s, see: %s", key, hint)
+	case waiting.Err() == nil:
+		return err
+	case last == nil || last.Cluster == nil:
+		return fmt.Errorf("Cluster %s is not ready after %s; see: %s", key, limit, hint)
+	}
+	if list := troubles(*last); len(list) > 0 {
+		return fmt.Errorf("Cluster %s is not ready after %s: %s\nThe controllers go on; more is shown by: %s", key, limit, list[0].sentence(), hint)
+	}
+	return fmt.Errorf("Cluster %s is not ready after %s; the controllers go on, see: %s", key, limit, hint)
+}
