@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// base holds one valid object of each kind that the cases change.
+const base = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Cluster
+metadata: {name: base}
+spec:
+  clusterNetwork:
+    pods: {cidrBlocks: [10.244.0.0/16, "fd00:10:244::/56"]}
+    services: {cidrBlocks: [10.96.0.0/16]}
+  infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerCluster, name: base}
+  controlPlaneRef: {apiGroup: controlplane.cluster.x-k8s.io, kind: KubeadmControlPlane, name: base}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Machine
+metadata: {name: base}
+spec:
+  clusterName: base
+  version: v1.37.1
+  infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerMachine, name: base}
+  bootstrap:
+    configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfig, name: base}
+  taints:
+  - {key: example.com/gpu, effect: NoSchedule, propagation: Always}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineSet
+metadata: {name: base}
+spec:
+  clusterName: base
+  selector: {matchLabels: {pool: a}}
+  template:
+    metadata: {labels: {pool: a}}
+    spec:
+      clusterName: base
+      version: v1.37.1
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerMachineTemplate, name: base}
+      bootstrap:
+        configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfigTemplate, name: base}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: base}
+spec:
+  clusterName: base
+  selector: {matchLabels: {pool: a}}
+  template:
+    metadata: {labels: {pool: a}}
+    spec:
+      clusterName: base
+      version: v1.37.1
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerMachineTemplate, name: base}
+      bootstrap:
+        configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfigTemplate, name: base}
+---
+apiVersion: controlplane.cluster.x-k8s.io/v1beta2
+kind: KubeadmControlPlane
+metadata: {name: base}
+spec:
+  replicas: 3
+  version: v1.36.3
+  machineTemplate:
+    spec:
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerMachineTemplate, name: base}
+  kubeadmConfigSpec:
+    clusterConfiguration:
+      certificatesDir: /etc/kubernetes/pki
+      caCertificateValidityPeriodDays: 3650
+      etcd: {local: {dataDir: /var/lib/etcd}}
+---
+apiVersion: controlplane.cluster.x-k8s.io/v1beta2
+kind: KubeadmControlPlaneTemplate
+metadata: {name: base}
+spec: {template: {spec: {kubeadmConfigSpec: {preKubeadmCommands: ["true"]}}}}
+---
+apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
+kind: KubeadmConfig
+metadata: {name: base}
+spec:
+  files:
+  - {path: /a, content: a}
+  - {path: /b, contentFrom: {secret: {name: s, key: k}}}
+  users:
+  - {name: u, passwd: x}
+  initConfiguration:
+    bootstrapTokens: [{token: abcdef.0123456789abcdef}]
+---
+apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
+kind: KubeadmConfigTemplate
+metadata: {name: base}
+spec: {template: {spec: {preKubeadmCommands: ["true"]}}}
+---
+apiVersion: addons.cluster.x-k8s.io/v1beta2
+kind: ClusterResourceSet
+metadata: {name: base}
+spec:
+  clusterSelector: {matchLabels: {cni: default}}
+  resources: [{kind: ConfigMap, name: base}]
+---
+apiVersion: addons.cluster.x-k8s.io/v1beta2
+kind: ClusterResourceSetBinding
+metadata: {name: base}
+spec: {clusterName: base}
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: DockerMachineTemplate
+metadata: {name: base}
+spec: {template: {spec: {customImage: "slipway/node:v1.37.1"}}}
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: DockerClusterTemplate
+metadata: {name: base}
+spec: {template: {spec: {failureDomains: [{name: fd1, controlPlane: true}]}}}
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: DockerMachine
+metadata: {name: base}
+spec: {extraMounts: [{hostPath: /a, containerPath: /b}]}
+`
+
+// A ruleCase changes the base object of one kind. The result is created, or, with update, the base object is created and
+// then updated to the result.
+type ruleCase struct {
+	name   string
+	kind   string
+	update bool
+	set    []string // path=value, the value as YAML; an empty value removes; numbers in a path are places in lists
+	want   string   // part of the refusal; empty: accepted
+}
+
+var ruleCases = []ruleCase{
+	{name: "Cluster with a long name", kind: "Cluster", set: []string{"metadata.name=" + strings.Repeat("a", 64)}, want: "choose one of at most 63 characters"},
+	{name: "Cluster with nothing", kind: "Cluster", set: []string{"spec.infrastructureRef=", "spec.controlPlaneRef="}, want: "a Cluster needs at least one of infrastructureRef, controlPlaneRef and topology"},
+	{name: "Cluster with infrastructure only", kind: "Cluster", set: []string{"spec.controlPlaneRef="}},
+	{name: "Cluster loses controlPlaneRef", kind: "Cluster", update: true, set: []string{"spec.controlPlaneRef="}, want: "controlPlaneRef cannot be removed"},
+	{name: "Cluster loses infrastructureRef", kind: "Cluster", update: true, set: []string{"spec.infrastructureRef="}, want: "infrastructureRef cannot be removed"},
+	{name: "Cluster gains an endpoint", kind: "Cluster", update: true, set: []string{"spec.controlPlaneEndpoint={host: a, port: 6443}"}},
+	{name: "Cluster with a bad pod network", kind: "Cluster", set: []string{"spec.clusterNetwork.pods.cidrBlocks=[10.244.0.0]"}, want: "not a network in CIDR notation"},
+	{name: "Cluster with a bad service network", kind: "Cluster", set: []string{"spec.clusterNetwork.services.cidrBlocks=[10.300.0.0/16]"}, want: "not a network in CIDR notation"},
+	{name: "Cluster with topology", kind: "Cluster", set: []string{"spec.topology={classRef: {name: c}, version: v1.37.1, variables: [{name: a, value: {b: [1, two]}}]}"}},
+	{name: "Cluster with a bad topology version", kind: "Cluster", set: []string{"spec.topology={classRef: {name: c}, version: latest}"}, want: "not a version of Kubernetes"},
+	{name: "Cluster with a reserved condition checked", kind: "Cluster", set: []string{"spec.topology={classRef: {name: c}, version: v1.37.1, controlPlane: {healthCheck: {checks: {unhealthyMachineConditions: [{type: Ready, status: \"False\", timeoutSeconds: 5}]}}}}"}, want: "cannot be checked"},
+
+	{name: "Machine without bootstrap data", kind: "Machine", set: []string{"spec.bootstrap={}"}, want: "give bootstrap.configRef, or bootstrap.dataSecretName"},
+	{name: "Machine with a data secret", kind: "Machine", set: []string{"spec.bootstrap={dataSecretName: s}"}},
+	{name: "Machine changes its cluster", kind: "Machine", update: true, set: []string{"spec.clusterName=other"}, want: "clusterName cannot be changed"},
+	{name: "Machine version without v", kind: "Machine", set: []string{"spec.version=1.37.1"}, want: "such as v1.37.1"},
+	{name: "Machine version of two numbers", kind: "Machine", set: []string{"spec.version=v1.37"}, want: "such as v1.37.1"},
+	{name: "Machine version with a suffix", kind: "Machine", set: []string{"spec.version=v1.38.0-alpha.1+build.5"}},
+	{name: "Machine with a taint of controllers", kind: "Machine", set: []string{"spec.taints.0.key=node.kubernetes.io/not-ready"}, want: "are set by controllers"},
+	{name: "Machine out of service", kind: "Machine", set: []string{"spec.taints.0.key=node.kubernetes.io/out-of-service"}},
+	{name: "Machine with our own taint", kind: "Machine", set: []string{"spec.taints.0.key=node.cluster.x-k8s.io/uninitialized"}, want: "are set by controllers"},
+	{name: "Machine with the old master taint", kind: "Machine", set: []string{"spec.taints.0.key=node-role.kubernetes.io/master"}, want: "choose another key"},
+	{name: "Machine with the control-plane taint", kind: "Machine", set: []string{"spec.taints.0.key=node-role.kubernetes.io/control-plane"}},
+
+	{name: "MachineSet with negative replicas", kind: "MachineSet", set: []string{"spec.replicas=-1"}, want: "greater than or equal to 0"},
+	{name: "MachineSet with no replicas", kind: "MachineSet", set: []string{"spec.replicas=0"}},
+	{name: "MachineSet selector does not match", kind: "MachineSet", set: []string{"spec.template.metadata.labels={pool: b}"}, want: "put every label of selector.matchLabels into template.metadata.labels"},
+	{name: "MachineSet changes its selector", kind: "MachineSet", update: true, set: []string{"spec.selector.matchLabels={pool: b}", "spec.template.metadata.labels={pool: b}"}, want: "selector cannot be changed"},
+	{name: "MachineSet changes its cluster", kind: "MachineSet", update: true, set: []string{"spec.clusterName=b", "spec.template.spec.clusterName=b"}, want: "clusterName cannot be changed"},
+
+	{name: "MachineDeployment with a long name", kind: "MachineDeployment", set: []string{"metadata.name=" + strings.Repeat("a", 64)}, want: "choose one of at most 63 characters"},
+	{name: "MachineDeployment with another cluster in its template", kind: "MachineDeployment", set: []string{"spec.template.spec.clusterName=b"}, want: "has to be the same as clusterName"},
+	{name: "MachineDeployment selector does not match", kind: "MachineDeployment", set: []string{"spec.template.metadata="}, want: "put every label of selector.matchLabels into template.metadata.labels"},
+	{name: "MachineDeployment with an empty selector", kind: "MachineDeployment", set: []string{"spec.selector={matchLabels: null}", "spec.template.metadata="}},
+	{name: "MachineDeployment changes its selector", kind: "MachineDeployment", update: true, set: []string{"spec.selector.matchLabels={}"}, want: "selector cannot be changed"},
+	{name: "MachineDeployment changes its cluster", kind: "MachineDeployment", update: true, set: []string{"spec.clusterName=b", "spec.template.spec.clusterName=b"}, want: "clusterName cannot be changed"},
+	{name: "MachineDeployment changes its template", kind: "MachineDeployment", update: true, set: []string{"spec.template.spec.version=v1.38.0"}},
+	{name: "MachineDeployment that cannot move", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 0}}}"}, want: "no Machine could ever be replaced"},
+	{name: "MachineDeployment that cannot move, by default", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0%}}}"}, want: "no Machine could ever be replaced"},
+	{name: "MachineDeployment that moves by removing", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 25%}}}"}},
+	{name: "MachineDeployment with a bad surge", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {rollingUpdate: {maxSurge: many}}}"}, want: "give maxSurge as a number"},
+	{name: "MachineDeployment with a negative unavailability", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {rollingUpdate: {maxUnavailable: -1}}}"}, want: "give maxUnavailable as a number"},
+	{name: "MachineDeployment with a bad remediation", kind: "MachineDeployment", set: []string{"spec.remediation={maxInFlight: some}"}, want: "give maxInFlight as a number"},
+	{name: "MachineDeployment with names that repeat", kind: "MachineDeployment", set: []string{"spec.machineNaming={template: worker}"}, want: "use {{ .random }} in the template"},
+	{name: "MachineDeployment with names", kind: "MachineDeployment", set: []string{"spec.machineNaming={template: \"w-{{ .random }}\"}"}},
+	{name: "MachineDeployment with the control-plane taint", kind: "MachineDeployment", set: []string{"spec.template.spec.taints=[{key: node-role.kubernetes.io/control-plane, effect: NoSchedule, propagation: Always}]"}, want: "is for machines of the control plane"},
+	{name: "MachineDeployment with a bad version", kind: "MachineDeployment", set: []string{"spec.template.spec.version=v1.37"}, want: "such as v1.37.1"},
+
+	{name: "KubeadmControlPlane of two", kind: "KubeadmControlPlane", set: []string{"spec.replicas=2"}, want: "replicas has to be odd"},
+	{name: "KubeadmControlPlane of two, etcd elsewhere", kind: "KubeadmControlPlane", set: []string{"spec.replicas=2", "spec.kubeadmConfigSpec.clusterConfiguration.etcd={external: {endpoints: [\"https://e:2379\"], caFile: /c, certFile: /d, keyFile: /e}}"}},
+	{name: "KubeadmControlPlane of none", kind: "KubeadmControlPlane", set: []string{"spec.replicas=0"}, want: "needs at least one machine"},
+	{name: "KubeadmControlPlane scaled to four", kind: "KubeadmControlPlane", update: true, set: []string{"spec.replicas=4"}, want: "replicas has to be odd"},
+	{name: "KubeadmControlPlane scaled to five", kind: "KubeadmControlPlane", update: true, set: []string{"spec.replicas=5"}},
+	{name: "KubeadmControlPlane without surge", kind: "KubeadmControlPlane", set: []string{"spec.rollout={strategy: {rollingUpdate: {maxSurge: 0}}}"}},
+	{name: "KubeadmControlPlane of one without surge", kind: "KubeadmControlPlane", set: []string{"spec.replicas=1", "spec.rollout={strategy: {rollingUpdate: {maxSurge: 0}}}"}, want: "needs at least 3 replicas"},
+	{name: "KubeadmControlPlane with too much surge", kind: "KubeadmControlPlane", set: []string{"spec.rollout={strategy: {rollingUpdate: {maxSurge: 2}}}"}, want: "maxSurge of a control plane is 0 or 1"},
+	{name: "KubeadmControlPlane rolls too close to expiry", kind: "KubeadmControlPlane", set: []string{"spec.rollout={before: {certificatesExpiryDays: 3}}"}, want: "greater than or equal to 7"},
+	{name: "KubeadmControlPlane with a bad version", kind: "KubeadmControlPlane", set: []string{"spec.version=v1.36"}, want: "such as v1.37.1"},
+	{name: "KubeadmControlPlane goes up a patch", kind: "KubeadmControlPlane", update: true, set: []string{"spec.version=v1.36.4"}},
+	{name: "KubeadmControlPlane goes up a minor", kind: "KubeadmControlPlane", update: true, set: []string{"spec.version=v1.37.1"}},
+	{name: "KubeadmControlPlane goes up two minors", kind: "KubeadmControlPlane", update: true, set: []string{"spec.version=v1.38.0"}, want: "upgrade to the next minor first"},
+	{name: "KubeadmControlPlane goes down a patch", kind: "KubeadmControlPlane", update: true, set: []string{"spec.version=v1.36.2"}, want: "cannot go back to an older version"},
+	{name: "KubeadmControlPlane goes down a minor", kind: "KubeadmControlPlane", update: true, set: []string{"spec.version=v1.35.9"}, want: "cannot go back to an older version"},
+	{name: "KubeadmControlPlane changes certificatesDir", kind: "KubeadmControlPlane", update: true, set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.certificatesDir=/pki"}, want: "clusterConfiguration.certificatesDir cannot be changed"},
+	{name: "KubeadmControlPlane loses certificatesDir", kind: "KubeadmControlPlane", update: true, set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.certificatesDir="}, want: "clusterConfiguration.certificatesDir cannot be changed"},
+	{name: "KubeadmControlPlane changes the life of CAs", kind: "KubeadmControlPlane", update: true, set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.caCertificateValidityPeriodDays=100"}, want: "caCertificateValidityPeriodDays cannot be changed"},
+	{name: "KubeadmControlPlane gains an endpoint", kind: "KubeadmControlPlane", update: true, set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint=a:6443"}, want: "controlPlaneEndpoint cannot be changed"},
+	{name: "KubeadmControlPlane changes flags", kind: "KubeadmControlPlane", update: true, set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.scheduler={extraArgs: [{name: profiling, value: \"false\"}]}"}},
+	{name: "KubeadmControlPlane moves etcd", kind: "KubeadmControlPlane", update: true, set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.etcd={external: {endpoints: [\"https://e:2379\"], caFile: /c, certFile: /d, keyFile: /e}}"}, want: "etcd cannot be moved"},
+	{name: "KubeadmControlPlane with etcd twice", kind: "KubeadmControlPlane", set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.etcd.external={endpoints: [\"https://e:2379\"], caFile: /c, certFile: /d, keyFile: /e}"}, want: "etcd is either local or external"},
+	{name: "KubeadmControlPlane with names that repeat", kind: "KubeadmControlPlane", set: []string{"spec.machineNaming={template: cp}"}, want: "use {{ .random }} in the template"},
+	{name: "KubeadmControlPlane with a bad tag", kind: "KubeadmControlPlane", set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.dns={imageTag: \"v1 14\"}"}, want: "not a tag of an image"},
+	{name: "KubeadmControlPlane with a flag twice", kind: "KubeadmControlPlane", set: []string{"spec.kubeadmConfigSpec.clusterConfiguration.apiServer={extraArgs: [{name: v, value: \"1\"}, {name: v, value: \"2\"}]}"}, want: "a flag stands here once"},
+
+	{name: "KubeadmControlPlaneTemplate changes", kind: "KubeadmControlPlaneTemplate", update: true, set: []string{"spec.template.spec.kubeadmConfigSpec.preKubeadmCommands=[\"false\"]"}, want: "spec.template.spec cannot be changed"},
+	{name: "KubeadmControlPlaneTemplate changes labels", kind: "KubeadmControlPlaneTemplate", update: true, set: []string{"spec.template.metadata={labels: {a: b}}"}},
+	{name: "KubeadmConfigTemplate changes", kind: "KubeadmConfigTemplate", update: true, set: []string{"spec.template.spec.preKubeadmCommands=[\"false\"]"}},
+
+	{name: "KubeadmConfig with content twice", kind: "KubeadmConfig", set: []string{"spec.files.1.content=b"}, want: "content and contentFrom exclude each other"},
+	{name: "KubeadmConfig with a file twice", kind: "KubeadmConfig", set: []string{"spec.files.1.path=/a"}, want: "two files have the same path"},
+	{name: "KubeadmConfig with a password twice", kind: "KubeadmConfig", set: []string{"spec.users.0.passwdFrom={secret: {name: s, key: k}}"}, want: "passwd and passwdFrom exclude each other"},
+	{name: "KubeadmConfig with ignition but not that format", kind: "KubeadmConfig", set: []string{"spec.ignition={containerLinuxConfig: {strict: true}}"}, want: "set format to ignition"},
+	{name: "KubeadmConfig with ignition", kind: "KubeadmConfig", set: []string{"spec.format=ignition", "spec.ignition={containerLinuxConfig: {strict: true}}"}},
+	{name: "KubeadmConfig with a bad token", kind: "KubeadmConfig", set: []string{"spec.initConfiguration.bootstrapTokens.0.token=secret"}, want: "not a bootstrap token"},
+	{name: "KubeadmConfig with a token's end twice", kind: "KubeadmConfig", set: []string{"spec.initConfiguration.bootstrapTokens.0.ttlSeconds=5", "spec.initConfiguration.bootstrapTokens.0.expires=\"2030-01-01T00:00:00Z\""}, want: "ttlSeconds and expires exclude each other"},
+	{name: "KubeadmConfig with two ways of discovery", kind: "KubeadmConfig", set: []string{"spec.joinConfiguration={discovery: {bootstrapToken: {token: a}, file: {kubeConfigPath: /k}}}"}, want: "discovery is either by bootstrapToken or by file"},
+	{name: "KubeadmConfig with two layouts", kind: "KubeadmConfig", set: []string{"spec.diskSetup={partitions: [{device: /dev/sdb, layout: true, diskLayout: [{percentage: 100}]}]}"}, want: "give one of layout and diskLayout"},
+	{name: "KubeadmConfig with a bad partition", kind: "KubeadmConfig", set: []string{"spec.diskSetup={partitions: [{device: /dev/sdb, diskLayout: [{percentage: 100, partitionType: ext4}]}]}"}, want: "full GUID"},
+
+	{name: "ClusterResourceSet for no cluster", kind: "ClusterResourceSet", set: []string{"spec.clusterSelector={}"}, want: "an empty clusterSelector would pick no Cluster"},
+	{name: "ClusterResourceSet changes its selector", kind: "ClusterResourceSet", update: true, set: []string{"spec.clusterSelector.matchLabels={cni: other}"}, want: "clusterSelector cannot be changed"},
+	{name: "ClusterResourceSet changes its strategy", kind: "ClusterResourceSet", update: true, set: []string{"spec.strategy=Reconcile"}, want: "strategy cannot be changed"},
+	{name: "ClusterResourceSet gains a resource", kind: "ClusterResourceSet", update: true, set: []string{"spec.resources=[{kind: ConfigMap, name: base}, {kind: Secret, name: s}]"}},
+	{name: "ClusterResourceSetBinding changes its cluster", kind: "ClusterResourceSetBinding", update: true, set: []string{"spec.clusterName=b"}, want: "clusterName cannot be changed"},
+
+	{name: "DockerMachineTemplate changes", kind: "DockerMachineTemplate", update: true, set: []string{"spec.template.spec.customImage=other"}, want: "make another template"},
+	{name: "DockerMachineTemplate changes labels", kind: "DockerMachineTemplate", update: true, set: []string{"spec.template.metadata={labels: {a: b}}"}},
+	{name: "DockerClusterTemplate changes", kind: "DockerClusterTemplate", update: true, set: []string{"spec.template.spec.failureDomains=[{name: fd2}]"}, want: "make another template"},
+	{name: "DockerMachine with half a mount", kind: "DockerMachine", set: []string{"spec.extraMounts=[{hostPath: /a}]"}, want: "a mount needs both hostPath and containerPath"},
+}
+
+// TestInAPIServer starts one API server for everything that needs one.
+func TestInAPIServer(t *testing.T) {
+	s := startServer(t)
+	t.Run("rules", func(t *testing.T) { testRules(t, s) })
+	t.Run("defaults", func(t *testing.T) { testDefaults(t, s) })
+	t.Run("scale", func(t *testing.T) { testScale(t, s) })
+	t.Run("talk", func(t *testing.T) { testTalk(t, s) })
+}
+
+func testRules(t *testing.T, s *server) {
+	bases := parse(t, base)
+	for _, test := range ruleCases {
+		t.Run(test.name, func(t *testing.T) {
+			object := find(t, bases, test.kind).DeepCopy()
+			client := s.of(t, object, "default")
+			if test.update {
+				created, err := client.Create(t.Context(), object, metav1.CreateOptions{})
+				if err != nil {
+					t.Fatalf("the base object is refused: %v", err)
+				}
+				object = created
+				t.Cleanup(func() { s.remove(t, client, object.GetName()) })
+			}
+			for _, change := range test.set {
+				set(t, object.Object, change)
+			}
+			var err error
+			if test.update {
+				_, err = client.Update(t.Context(), object, metav1.UpdateOptions{})
+			} else {
+				_, err = client.Create(t.Context(), object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			}
+			switch {
+			case test.want == "" && err != nil:
+				t.Errorf("want it accepted, got: %v", err)
+			case test.want != "" && err == nil:
+				t.Errorf("want a refusal with %q, but it is accepted", test.want)
+			case test.want != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("want a refusal with %q, got: %v", test.want, err)
+			}
+		})
+	}
+}
+
+func testDefaults(t *testing.T, s *server) {
+	bases := parse(t, base)
+	for _, test := range []struct {
+		name, kind string
+		set        []string
+		path, want string // want is YAML; empty: nothing there
+	}{
+		{name: "MachineSet replicas", kind: "MachineSet", path: "spec.replicas", want: "1"},
+		{name: "MachineSet deletion order", kind: "MachineSet", path: "spec.deletion", want: "{order: Random}"},
+		{name: "MachineDeployment replicas", kind: "MachineDeployment", path: "spec.replicas", want: "1"},
+		{name: "MachineDeployment rollout", kind: "MachineDeployment", path: "spec.rollout", want: "{strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}}"},
+		{name: "MachineDeployment rollout with a time", kind: "MachineDeployment", set: []string{"spec.rollout={after: \"2030-01-01T00:00:00Z\"}"}, path: "spec.rollout.strategy", want: "{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}"},
+		{name: "MachineDeployment rollout with one bound", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {rollingUpdate: {maxUnavailable: 1}}}"}, path: "spec.rollout.strategy", want: "{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}"},
+		{name: "MachineDeployment OnDelete", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {type: OnDelete}}"}, path: "spec.rollout.strategy", want: "{type: OnDelete}"},
+		{name: "Machine deletion", kind: "Machine", path: "spec.deletion", want: "{nodeDeletionTimeoutSeconds: 10}"},
+		{name: "Machine deletion with one limit", kind: "Machine", set: []string{"spec.deletion={nodeDrainTimeoutSeconds: 5}"}, path: "spec.deletion", want: "{nodeDrainTimeoutSeconds: 5, nodeDeletionTimeoutSeconds: 10}"},
+		{name: "KubeadmControlPlane replicas", kind: "KubeadmControlPlane", set: []string{"spec.replicas="}, path: "spec.replicas", want: "1"},
+		{name: "KubeadmControlPlane rollout", kind: "KubeadmControlPlane", path: "spec.rollout", want: "{strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1}}}"},
+		{name: "KubeadmControlPlane format", kind: "KubeadmControlPlane", path: "spec.kubeadmConfigSpec.format", want: "cloud-config"},
+		{name: "KubeadmConfig format", kind: "KubeadmConfig", path: "spec.format", want: "cloud-config"},
+		{name: "ClusterResourceSet strategy", kind: "ClusterResourceSet", path: "spec.strategy", want: "ApplyOnce"},
+		{name: "DockerMachine timeout", kind: "DockerMachine", path: "spec.bootstrapTimeout", want: ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			object := find(t, bases, test.kind).DeepCopy()
+			for _, change := range test.set {
+				set(t, object.Object, change)
+			}
+			made, err := s.of(t, object, "default").Create(t.Context(), object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := unstructured.NestedFieldNoCopy(made.Object, strings.Split(test.path, ".")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want any
+			if err := sigsyaml.Unmarshal([]byte(test.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			if gotText, wantText := asJSON(t, got), asJSON(t, want); gotText != wantText {
+				t.Errorf("%s is %s, want %s", test.path, gotText, wantText)
+			}
+		})
+	}
+}
+
+// testScale checks that the scale subresource goes through the same rules, and that a default does not fight an
+// autoscaler.
+func testScale(t *testing.T, s *server) {
+	bases := parse(t, base)
+	for _, test := range []struct {
+		kind     string
+		replicas int
+		want     string
+	}{
+		{"KubeadmControlPlane", 5, ""},
+		{"KubeadmControlPlane", 2, "replicas has to be odd"},
+		{"KubeadmControlPlane", 0, "needs at least one machine"},
+		{"MachineDeployment", 4, ""},
+		{"MachineDeployment", -1, "greater than or equal to 0"},
+		{"MachineSet", 0, ""},
+	} {
+		t.Run(fmt.Sprintf("%s to %d", test.kind, test.replicas), func(t *testing.T) {
+			object := find(t, bases, test.kind).DeepCopy()
+			client := s.of(t, object, "default")
+			if _, err := client.Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.remove(t, client, object.GetName()) })
+			patch := fmt.Sprintf(`{"spec": {"replicas": %d}}`, test.replicas)
+			_, err := client.Patch(t.Context(), object.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "scale")
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("want %q, got: %v", test.want, err)
+			}
+		})
+	}
+	t.Run("an apply without replicas keeps the autoscaler's number", func(t *testing.T) {
+		object := find(t, bases, "MachineDeployment").DeepCopy()
+		client := s.of(t, object, "default")
+		options := metav1.ApplyOptions{FieldManager: "person"}
+		if _, err := client.Apply(t.Context(), object.GetName(), object, options); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.remove(t, client, object.GetName()) })
+		if _, err := client.Patch(t.Context(), object.GetName(), types.MergePatchType, []byte(`{"spec": {"replicas": 7}}`), metav1.PatchOptions{FieldManager: "autoscaler"}, "scale"); err != nil {
+			t.Fatal(err)
+		}
+		set(t, object.Object, "spec.template.spec.version=v1.37.2")
+		after, err := client.Apply(t.Context(), object.GetName(), object, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _ := unstructured.NestedInt64(after.Object, "spec", "replicas"); got != 7 {
+			t.Errorf("replicas is %d after the second apply, want the autoscaler's 7", got)
+		}
+	})
+}
+
+// testTalk applies the talk's manifests as the README there says.
+func testTalk(t *testing.T, s *server) {
+	files, err := filepath.Glob("../../examples/talk/*.yaml")
+	if err != nil || len(files) != 6 {
+		t.Fatalf("find the talk's manifests: %v, %v", files, err)
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, object := range parse(t, string(text)) {
+			client := s.of(t, object, object.GetNamespace())
+			if _, err := client.Apply(t.Context(), object.GetName(), object, metav1.ApplyOptions{FieldManager: filepath.Base(file), Force: true}); err != nil {
+				t.Errorf("%s: apply %s %s: %v", filepath.Base(file), object.GetKind(), object.GetName(), err)
+			}
+		}
+	}
+	controlPlane, err := s.client.Resource(s.resources["KubeadmControlPlane"]).Namespace("default").Get(t.Context(), "demo-control-plane", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, _, _ := unstructured.NestedString(controlPlane.Object, "spec", "version")
+	replicas, _, _ := unstructured.NestedInt64(controlPlane.Object, "spec", "replicas")
+	_, configured, _ := unstructured.NestedMap(controlPlane.Object, "spec", "kubeadmConfigSpec", "initConfiguration")
+	if version != "v1.37.1" || replicas != 3 || !configured {
+		t.Errorf("after the upgrade: version %s, replicas %d, configured %t; want v1.37.1, 3, true", version, replicas, configured)
+	}
+}
