@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+# "make" alone prints what there is. Everything that is made lies in bin/, .cache/, $SLIPWAY_HOME (default ~/.slipway) and
+# $SLIPWAY_CACHE (default ~/.cache/slipway).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help build prerequisites quickstart binaries images test check gen e2e test-containers test-e2e bench-quickstart clean clean-images
+
+# The same flags everywhere, so that all share Go's build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS 2>/dev/null)) -trimpath
+
+VERSION ?= v1.37.1
+# Modules with tests that are not part of the root module.
+MODULES := api nodeimage/network nodeimage/runtime test/upstream
+HOME_DIR = $${SLIPWAY_HOME:-$$HOME/.slipway}
+CACHE_DIR = $${SLIPWAY_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/slipway}
+
+help: ## print this
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do
+		printf 'make %-18s %s\n' "$$target" "$$text"
+	done
+
+build: ## build bin/slipway
+	@scripts/prerequisites go
+	version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)
+	go build -ldflags "-s -w -X main.version=$$version" -o bin/slipway ./cmd/slipway
+
+# Everything that can be found missing is looked for before what takes minutes. (No recipe calls make itself: with .ONESHELL
+# such a recipe would be carried out by make -n too.)
+prerequisites:
+	@scripts/prerequisites go
+	scripts/prerequisites images
+	scripts/prerequisites engine
+
+quickstart: prerequisites build ## a management cluster, and cluster "quickstart" with three nodes
+	@unset KUBECONFIG
+	export SLIPWAY_SOURCE=$$PWD
+	bin/slipway up --detach --kubernetes-version $(VERSION) >/dev/null
+	scripts/prerequisites as-root bin/slipway image build --kubernetes-version $(VERSION)
+	bin/slipway create cluster quickstart --kubernetes-version $(VERSION) --control-plane-machine-count 1 --worker-machine-count 2 --wait >/dev/null
+	ln -sfn "$$(bin/slipway image binaries --kubernetes-version $(VERSION))/kubectl" bin/kubectl
+	(umask 077 && bin/slipway get kubeconfig quickstart >bin/quickstart.kubeconfig)
+	printf '\n'
+	bin/kubectl --kubeconfig bin/quickstart.kubeconfig get nodes
+	printf '%s\n' '' \
+		"Kubeconfig of the cluster: $$PWD/bin/quickstart.kubeconfig" \
+		"Try next:" \
+		"  export PATH=$$PWD/bin:\$$PATH KUBECONFIG=$(HOME_DIR)/kubeconfig" \
+		"  slipway describe cluster quickstart                              # what it is made of" \
+		"  kubectl scale machinedeployment quickstart-workers --replicas=3  # one worker more" \
+		"  kubectl --kubeconfig bin/quickstart.kubeconfig get nodes --watch" \
+		"  slipway delete cluster quickstart --wait" \
+		"make clean takes all of it away."
+
+binaries: build ## build the Kubernetes binaries of VERSION (default v1.37.1)
+	@SLIPWAY_SOURCE=$$PWD bin/slipway image binaries --kubernetes-version $(VERSION)
+
+images: prerequisites build ## build the node image of VERSION and the load balancer's
+	@SLIPWAY_SOURCE=$$PWD scripts/prerequisites as-root bin/slipway image build --kubernetes-version $(VERSION)
+
+test: build ## run the tests that need no container engine
+	@export SLIPWAY_SOURCE=$$PWD
+	export SLIPWAY_TEST_BINARIES=$$(bin/slipway image binaries --kubernetes-version $(VERSION))
+	go test ./...
+	for module in $(MODULES); do (cd $$module && go test ./...); done
+
+check: ## lint, tidiness, generated files, goldens and laws
+	@scripts/prerequisites go
+	test/lint/check.sh
+
+gen: ## write again what is generated
+	@scripts/prerequisites go
+	api/gen/run.sh
+	go test ./cmd/slipway -update
+
+e2e: images test-containers test-e2e ## run the tests that make containers (15 minutes)
+
+test-containers: build
+	@scripts/prerequisites tests
+	export SLIPWAY_TEST_BINARIES=$$(SLIPWAY_SOURCE=$$PWD bin/slipway image binaries --kubernetes-version $(VERSION))
+	SLIPWAY_TEST_DOCKER=1 go test -count=1 -timeout 20m ./providers/docker/... ./nodeimage
+	if [ "$$(id -u)" = 0 ]; then
+		(cd nodeimage/network && SLIPWAY_TEST_NETNS=1 go test -count=1 ./...)
+	else
+		echo "nodeimage/network: its tests in network namespaces need root and were left out"
+	fi
+
+# RUN chooses among the tests, SLIPWAY_E2E_KILLS and others (test/e2e/doc.go) say how.
+test-e2e: build
+	@SLIPWAY_TEST_E2E=1 SLIPWAY_E2E_VERSION=$(VERSION) go test -count=1 -timeout 60m -v $(if $(RUN),-run '$(RUN)') ./test/e2e
+
+bench-quickstart: images ## time the making of a cluster against plain kubeadm; writes docs/performance.md
+	@go run ./test/bench -kubernetes-version $(VERSION) -write docs/performance.md
+
+# What is ours in the engine carries the id of the management cluster, which only the management cluster itself tells.
+clean: ## take the clusters, the management cluster, its data and bin/ away
+	@unset KUBECONFIG
+	home=$(HOME_DIR)
+	if [ -e "$$home/settings.json" ]; then
+		scripts/prerequisites engine
+		[ -x bin/slipway ] || go build -o bin/slipway ./cmd/slipway
+		export SLIPWAY_SOURCE=$$PWD
+		id() { bin/slipway status -o json | sed -n 's/.*"managementClusterID": *"\([^"]*\)".*/\1/p' | head -n 1; }
+		mine=$$(id)
+		[ -n "$$mine" ] || { bin/slipway up --detach >/dev/null; mine=$$(id); }
+		[ -n "$$mine" ] || { echo "clean: the management cluster in $$home does not tell its id; see: bin/slipway status" >&2; exit 1; }
+		engine=$$(bin/slipway status -o json | sed -n '/"containerEngine"/,/}/s/.*"host": *"\([^"]*\)".*/\1/p' | head -n 1)
+		[ -z "$$engine" ] || export DOCKER_HOST=$$engine # the one that the controllers use
+		bin/slipway down
+		filter=label=slipway.dev/management-cluster=$$mine
+		docker ps -aq --filter "$$filter" | xargs -r docker rm -fv >/dev/null
+		docker volume ls -q --filter "$$filter" | xargs -r docker volume rm >/dev/null
+		docker network ls -q --filter "$$filter" | xargs -r docker network rm >/dev/null
+		# What is Slipway's, by name: the folder may be one that holds more.
+		(cd "$$home" && rm -rf lock state.json settings.json kubeconfig encryption.yaml authentication.yaml pki etcd logs)
+		rmdir "$$home" 2>/dev/null || echo "$$home holds more than Slipway's data, so it stays."
+	fi
+	scripts/prerequisites stop-engine
+	rm -rf bin .cache
+	echo "Images and their cache stay; make clean-images removes those too."
+
+clean-images: clean ## and also the images, and the cache they are built from
+	@scripts/prerequisites engine
+	docker images -q --filter reference=slipway/node --filter reference=slipway/haproxy | sort -u | xargs -r docker rmi -f >/dev/null
+	scripts/prerequisites stop-engine
+	cache=$(CACHE_DIR)
+	for part in binaries base images debs build.lock; do
+		[ ! -e "$$cache/$$part" ] || rm -rf "$$cache/$$part" 2>/dev/null || scripts/prerequisites as-root rm -rf "$$cache/$$part"
+	done
+	rm -rf .cache
+	rmdir "$$cache" 2>/dev/null || true
