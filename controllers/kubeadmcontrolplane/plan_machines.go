@@ -256,16 +256,8 @@ func machineLabels(s Snapshot) map[string]string {
 	}
 	labels[clusterv1.ClusterNameLabel] = s.Cluster.Name
 	labels[clusterv1.MachineControlPlaneLabel] = ""
-	labels[clusterv1.MachineControlPlaneNameLabel] = labelValue(s.ControlPlane.Name)
+	labels[clusterv1.MachineControlPlaneNameLabel] = machines.LabelValue(s.ControlPlane.Name)
 	return labels
-}
-
-// labelValue is a name as a label value: names may be longer than label values.
-func labelValue(name string) string {
-	if len(name) <= machines.MaxNameLength {
-		return name
-	}
-	return "hash_" + machines.Suffix(name)
 }
 
 // newMachine is the machine to add. Its name follows from the control plane's UID, its
@@ -285,7 +277,7 @@ func newMachine(s Snapshot) (*unstructured.Unstructured, error) {
 		"kubeadmControlPlane": map[string]any{"name": s.ControlPlane.Name},
 		"cluster":             map[string]any{"name": s.Cluster.Name},
 	}
-	machineName, err := machines.Name(naming, values, machines.Suffix(seed...))
+	machineName, err := machines.FreeName(naming, values, machines.Names(s.Machines), seed...)
 	if err != nil {
 		return nil, err
 	}

@@ -310,11 +310,13 @@ func creations(s Snapshot, count int) ([]plan.Action, error) {
 		"cluster":    map[string]any{"name": s.MachineSet.Spec.ClusterName},
 	}
 	var actions []plan.Action
+	taken := machines.Names(s.Machines)
 	for ordinal := range count {
-		machineName, err := machines.Name(naming, values, machines.Suffix(append(slices.Clone(seed), strconv.Itoa(ordinal))...))
+		machineName, err := machines.FreeName(naming, values, taken, append(slices.Clone(seed), strconv.Itoa(ordinal))...)
 		if err != nil {
 			return nil, err
 		}
+		taken = append(taken, machineName)
 		actions = append(actions, plan.Create{Object: newMachine(s, machineName), Reason: "there are fewer Machines than asked for"})
 	}
 	return actions, nil
