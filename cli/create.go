@@ -300,13 +300,15 @@ func (m *management) rehearse(ctx context.Context, wanted clusterPlan, objects [
 	return existed, nil
 }
 
-// apply writes the objects. Templates, which no controller claims, are made the
-// Cluster's, so that they go when it goes.
+// apply writes the objects. All that serve this Cluster alone are made its own from the
+// start: controllers claim some of them, but only later, and what nobody had claimed
+// would stay if the Cluster were deleted before that. The ClusterResourceSet serves
+// other Clusters too.
 func (m *management) apply(ctx context.Context, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	var applied []*unstructured.Unstructured
 	for _, object := range objects {
 		written := object.DeepCopy()
-		if strings.HasSuffix(object.GetKind(), clusterv1.TemplateSuffix) {
+		if kind := object.GroupVersionKind(); kind != clusterKind && kind != clusterResourceSetKind {
 			written.SetOwnerReferences([]metav1.OwnerReference{*plan.OwnerReference(clusterKind, applied[0], false)})
 		}
 		if err := m.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(written), fieldOwner); err != nil {
