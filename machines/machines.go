@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+	"text/template/parse"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -243,6 +244,10 @@ func Name(naming string, values map[string]any, random string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("machineNaming.template %q: %w", naming, err)
 	}
+	if word := unbounded(parsed.Root); word != "" || len(parsed.Templates()) > 1 {
+		return "", fmt.Errorf("machineNaming.template %q uses %s; only fields, if and with, and the functions %s can be used",
+			naming, cmp.Or(word, "templates within it"), strings.Join(namingFunctions, ", "))
+	}
 	withRandom := map[string]any{"random": random}
 	for key, value := range values {
 		withRandom[key] = value
@@ -262,4 +267,59 @@ func Name(naming string, values map[string]any, random string) (string, error) {
 		name = strings.TrimRight(name[:MaxNameLength-len(random)-1], "-.") + "-" + random
 	}
 	return name, nil
+}
+
+// namingFunctions are the functions of templates that take no more time and memory than
+// the template has text.
+var namingFunctions = []string{"and", "eq", "ge", "gt", "index", "le", "len", "lt", "ne", "not", "or", "slice"}
+
+// unbounded finds what in a template could make it run or grow without bounds: who may
+// write a template must not be able to stop the process that renders it. It is empty for
+// a harmless one.
+func unbounded(node parse.Node) string {
+	switch node := node.(type) {
+	case *parse.ListNode:
+		if node == nil {
+			return ""
+		}
+		return first(node.Nodes...)
+	case *parse.TextNode, *parse.CommentNode, *parse.FieldNode, *parse.VariableNode, *parse.DotNode, *parse.NilNode,
+		*parse.BoolNode, *parse.NumberNode, *parse.StringNode:
+		return ""
+	case *parse.ActionNode:
+		return unbounded(node.Pipe)
+	case *parse.PipeNode:
+		if node == nil {
+			return ""
+		}
+		for _, command := range node.Cmds {
+			if word := first(command.Args...); word != "" {
+				return word
+			}
+		}
+		return ""
+	case *parse.IfNode:
+		return first(node.Pipe, node.List, node.ElseList)
+	case *parse.WithNode:
+		return first(node.Pipe, node.List, node.ElseList)
+	case *parse.IdentifierNode:
+		if slices.Contains(namingFunctions, node.Ident) {
+			return ""
+		}
+		return node.Ident
+	case *parse.ChainNode:
+		return unbounded(node.Node)
+	default:
+		word, _, _ := strings.Cut(strings.Trim(node.String(), "{} "), " ")
+		return word
+	}
+}
+
+func first(nodes ...parse.Node) string {
+	for _, node := range nodes {
+		if word := unbounded(node); word != "" {
+			return word
+		}
+	}
+	return ""
 }

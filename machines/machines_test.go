@@ -5,6 +5,7 @@ package machines
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,9 +172,16 @@ func TestName(t *testing.T) {
 		{"{{ .machineSet.name }}", longValues, "", "longer than 63"},
 		{"{{ .machineSet.nam }}-{{ .random }}", values, "", "nam"},
 		{"{{ .machineSet.name", values, "", "machineNaming.template"},
+		{"{{ if gt (len .machineSet.name) 4 }}{{ slice .machineSet.name 0 4 }}{{ else }}{{ .machineSet.name }}{{ end }}-{{ .random }}", values, "work-b2c4d", ""},
+		{"{{ with .cluster }}{{ .name }}{{ end }}-{{ .random }}", values, "demo-b2c4d", ""},
+		{"{{ range 2000000000 }}x{{ end }}-{{ .random }}", values, "", "range"},
+		{`{{ printf "%999999d" 1 }}-{{ .random }}`, values, "", "printf"},
+		{`{{ $x := "aaaa" }}{{ $x = print $x $x }}{{ .random }}`, values, "", "print"},
+		{`{{ if (print "a") }}{{ .random }}{{ end }}`, values, "", "print"},
+		{`{{ define "t" }}{{ template "t" }}{{ end }}{{ template "t" }}{{ .random }}`, values, "", "template"},
 	} {
 		got, err := Name(test.naming, test.values, "b2c4d")
-		if (err != nil) != (test.wrong != "") || (err != nil && (!strings.Contains(err.Error(), test.wrong) || !strings.Contains(err.Error(), test.naming))) {
+		if (err != nil) != (test.wrong != "") || (err != nil && (!strings.Contains(err.Error(), test.wrong) || !strings.Contains(err.Error(), strconv.Quote(test.naming)))) {
 			t.Errorf("name by %q: error %v, want one with %q", test.naming, err, test.wrong)
 		}
 		if got != test.want {
