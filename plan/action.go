@@ -189,7 +189,10 @@ func (a Patch) String() string {
 			continue
 		}
 		value := ""
-		if operation.Value != nil {
+		switch {
+		case operation.Value != nil && a.On.Kind == "Secret" && a.On.Group == "" && !strings.HasPrefix(operation.Path, "/metadata"):
+			value = " " + notShown
+		case operation.Value != nil:
 			raw, err := json.Marshal(operation.Value)
 			if err != nil {
 				raw = []byte(fmt.Sprintf("%v", operation.Value))

@@ -221,3 +221,35 @@ func TestVerbs(t *testing.T) {
 		t.Errorf("verbs: %v", verbs)
 	}
 }
+
+// TestPrintHoldsNoSecrets: plans go to logs, in a dry run and when they are refused.
+func TestPrintHoldsNoSecrets(t *testing.T) {
+	config := object(schema.GroupVersionKind{Group: "bootstrap.cluster.x-k8s.io", Version: "v1beta2", Kind: "KubeadmConfig"}, "c", "")
+	config.Object["spec"] = map[string]any{
+		"files":             []any{map[string]any{"path": "/etc/key", "content": "hunter2"}, map[string]any{"path": "/b", "contentFrom": map[string]any{"secret": map[string]any{"name": "kept"}}}},
+		"users":             []any{map[string]any{"name": "kept", "passwd": "hunter2", "passwdFrom": map[string]any{"secret": map[string]any{"name": "kept"}}}},
+		"initConfiguration": map[string]any{"bootstrapTokens": []any{map[string]any{"token": "hunter2", "description": "kept"}}},
+		"joinConfiguration": map[string]any{"discovery": map[string]any{
+			"tlsBootstrapToken": "hunter2", "bootstrapToken": map[string]any{"token": "hunter2", "apiServerEndpoint": "kept"},
+			"file": map[string]any{"kubeConfig": map[string]any{"user": map[string]any{"exec": map[string]any{"env": []any{map[string]any{"value": "hunter2"}}}}}},
+		}},
+	}
+	manifest := object(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, "m", "")
+	manifest.Object["data"] = map[string]any{"settings": "hunter2"}
+	manifest.SetLabels(map[string]string{"app": "kept"})
+	in := types.NamespacedName{Namespace: "default", Name: "demo"}
+	ref := RefTo(secretKind, object(secretKind, "s", "u"))
+	printed := Print(Of(Act("Working", "",
+		Create{Object: config, Reason: "r"}, Create{Object: manifest, In: in, Reason: "r"}, Apply{Object: manifest, In: in, Reason: "r"},
+		Patch{On: ref, Operations: []PatchOperation{{Op: "test", Path: "/data/a", Value: "hunter2"}, {Op: "replace", Path: "/data/a", Value: "hunter2"}, {Op: "add", Path: "/metadata/labels/kept", Value: "kept"}}, Reason: "r"},
+	), map[string]string{}), time.Time{})
+	if strings.Contains(printed, "hunter2") {
+		t.Errorf("a secret is printed:\n%s", printed)
+	}
+	if kept := strings.Count(printed, "kept"); kept != 9 {
+		t.Errorf("of what is no secret, %d words are printed, want 9:\n%s", kept, printed)
+	}
+	if got := config.Object["spec"].(map[string]any)["users"].([]any)[0].(map[string]any)["passwd"]; got != "hunter2" {
+		t.Errorf("printing changed the object that is to be made: %v", got)
+	}
+}

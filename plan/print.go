@@ -13,7 +13,7 @@ import (
 )
 
 // Print writes a plan as text for a person: what a dry run shows and what golden
-// tests compare. Values of Secrets are left out. Recheck is told relative to now.
+// tests compare. Secrets are left out. Recheck is told relative to now.
 func Print[Status any](p Plan[Status], now time.Time) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "outcome: %s\n", p.Outcome)
@@ -24,9 +24,9 @@ func Print[Status any](p Plan[Status], now time.Time) string {
 		fmt.Fprintf(&out, "- %s (%s)\n", action, action.Because())
 		switch action := action.(type) {
 		case Create:
-			out.WriteString(indent(objectText(action.Object)))
+			out.WriteString(indent(objectText(action.Object, action.In.Name != "")))
 		case Apply:
-			out.WriteString(indent(objectText(action.Object)))
+			out.WriteString(indent(objectText(action.Object, action.In.Name != "")))
 		}
 	}
 	status, err := yaml.Marshal(p.Status)
@@ -42,24 +42,60 @@ func Print[Status any](p Plan[Status], now time.Time) string {
 	return out.String()
 }
 
-func objectText(object *unstructured.Unstructured) string {
-	shown := object.DeepCopy()
-	if shown.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Secret"}) {
-		for _, field := range []string{"data", "stringData"} {
-			values, _, _ := unstructured.NestedMap(shown.Object, field)
-			for key := range values {
-				values[key] = "(not shown)"
-			}
-			if len(values) > 0 {
-				shown.Object[field] = values
+// notShown stands for what may be a secret. Plans are printed into logs.
+const notShown = "(not shown)"
+
+// secretFields are the fields of our kinds that may hold a secret in plain text: files and
+// passwords of a bootstrap configuration, tokens, keys, and credentials of discovery.
+var secretFields = map[string]bool{
+	"content": true, "passwd": true, "token": true, "tlsBootstrapToken": true, "certificateKey": true, "authProvider": true, "exec": true,
+}
+
+// objectText shows an object of the management cluster without its secrets. What goes to
+// a workload cluster comes from manifests of users, of which all may be secret: only its
+// names and labels are shown.
+func objectText(object *unstructured.Unstructured, workload bool) string {
+	shown := object.DeepCopy().Object
+	switch {
+	case workload:
+		for field := range shown {
+			if field != "apiVersion" && field != "kind" && field != "metadata" {
+				shown[field] = notShown
 			}
 		}
+	case object.GroupVersionKind().GroupKind() == schema.GroupKind{Kind: "Secret"}:
+		for _, field := range []string{"data", "stringData"} {
+			if values, ok := shown[field].(map[string]any); ok {
+				for key := range values {
+					values[key] = notShown
+				}
+			}
+		}
+	default:
+		hideSecrets(shown)
 	}
-	text, err := yaml.Marshal(shown.Object)
+	text, err := yaml.Marshal(shown)
 	if err != nil {
 		return fmt.Sprintf("cannot be printed: %v\n", err)
 	}
 	return string(text)
+}
+
+func hideSecrets(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		for field, inner := range value {
+			if _, flag := inner.(bool); secretFields[field] && !flag {
+				value[field] = notShown
+				continue
+			}
+			hideSecrets(inner)
+		}
+	case []any:
+		for _, inner := range value {
+			hideSecrets(inner)
+		}
+	}
 }
 
 func indent(text string) string {
