@@ -94,8 +94,9 @@ func (r *run) goneOnServer(ctx context.Context, write written, representation cl
 }
 
 // readFrom remembers in which representation this controller reads a kind, which is
-// the informer that the barrier has to ask.
-func (r *run) readFrom(object any) {
+// the informer that the barrier has to ask. Reading it in a second one is refused: a
+// write that one informer shows may be missing in the other.
+func (r *run) readFrom(object any) error {
 	var kind schema.GroupVersionKind
 	var representation client.Object
 	switch object := object.(type) {
@@ -105,7 +106,7 @@ func (r *run) readFrom(object any) {
 		blank.SetGroupVersionKind(kind)
 		representation = blank
 	case *metav1.PartialObjectMetadata, *metav1.PartialObjectMetadataList, *unstructured.UnstructuredList:
-		return
+		return nil
 	case client.Object:
 		kind = r.engine.kindOf(object)
 		representation = r.engine.blank(kind)
@@ -117,15 +118,15 @@ func (r *run) readFrom(object any) {
 		representation = r.engine.blank(kind)
 	}
 	if representation == nil {
-		return
+		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if before, read := r.reads[kind]; read && fmt.Sprintf("%T", before) != fmt.Sprintf("%T", representation) {
-		// The barrier asks one informer; a second would let a stale one through.
-		panic(fmt.Sprintf("controller %s reads %s both as %T and as %T", r.name, kind.Kind, before, representation))
+		return fmt.Errorf("controller %s reads %s both as %T and as %T", r.name, kind.Kind, before, representation)
 	}
 	r.reads[kind] = representation
+	return nil
 }
 
 func (r *run) representation(kind schema.GroupVersionKind) (client.Object, bool) {

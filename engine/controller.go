@@ -164,9 +164,9 @@ func WritesWorkloadAnything(verbs ...string) Output {
 // Operates is an output through the operator of a system.
 func Operates(system string) Output { return Output{System: system, Verbs: []string{"operate"}} }
 
-// allowed reports whether the outputs permit the action. contractKind tells whether
-// a kind was found to be a provider's.
-func allowed(outputs []Output, action plan.Action, contractKind func(schema.GroupKind) bool) bool {
+// allowed reports whether the outputs permit the action. plays tells whether a kind was
+// found to be a provider's that plays a role.
+func allowed(outputs []Output, action plan.Action, plays func(role string, kind schema.GroupKind) bool) bool {
 	if operate, ok := action.(plan.Operate); ok {
 		return slices.ContainsFunc(outputs, func(o Output) bool { return o.System == operate.System })
 	}
@@ -183,7 +183,7 @@ func allowed(outputs []Output, action plan.Action, contractKind func(schema.Grou
 			return true
 		}
 		if o.Role != "" {
-			return contractKind(kind)
+			return plays(o.Role, kind)
 		}
 		return o.Kind == kind
 	})

@@ -60,7 +60,7 @@ func New(mgr manager.Manager, options Options) *Engine {
 	return &Engine{
 		manager: mgr, options: options, now: now,
 		cache: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient(),
-		contracts: &contracts{reader: mgr.GetCache(), mapper: mgr.GetRESTMapper(), seen: map[schema.GroupKind]bool{}},
+		contracts: &contracts{reader: mgr.GetCache(), mapper: mgr.GetRESTMapper(), seen: map[played]bool{}},
 	}
 }
 

@@ -31,10 +31,17 @@ func Declare[Snapshot, Status any](c Controller[Snapshot, Status]) Declaration {
 	return Declaration{Name: c.Name, Kind: c.Kind, Inputs: c.Inputs, Outputs: c.Outputs}
 }
 
-// providerGroups are the API groups whose kinds are reached by the contract.
-// Providers with groups of their own aggregate their rules by the label
-// cluster.x-k8s.io/aggregate-to-manager.
-var providerGroups = []string{"bootstrap.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io"}
+// providerGroup is the API group that a role's kinds are in by custom. Which kinds there
+// are is not known beforehand, so rights are to all of the group. Providers with groups of
+// their own aggregate their rules by the label cluster.x-k8s.io/aggregate-to-manager.
+func providerGroup(role string) (string, error) {
+	for prefix, group := range map[string]string{"Bootstrap": "bootstrap", "ControlPlane": "controlplane", "Infra": "infrastructure"} {
+		if strings.HasPrefix(role, prefix) {
+			return group + ".cluster.x-k8s.io", nil
+		}
+	}
+	return "", fmt.Errorf("role %q is none of the contract", role)
+}
 
 type access struct{ group, resource string }
 
@@ -60,8 +67,13 @@ func Rules(scheme *runtime.Scheme, declarations ...Declaration) ([]rbacv1.Policy
 			}
 		}
 		for _, output := range declaration.Outputs {
-			allowOutput(output, allow)
+			if err := allowOutput(output, allow); err != nil {
+				return nil, fmt.Errorf("controller %s: %w", declaration.Name, err)
+			}
 		}
+		// What a controller makes keeps its owner from being gone first, which the admission
+		// plug-in OwnerReferencesPermissionEnforcement grants to who may write the finalizers.
+		allow(declaration.Kind.Group, resourceOf(declaration.Kind.GroupKind())+"/finalizers", "update")
 	}
 	keys := slices.SortedFunc(maps.Keys(verbs), func(a, b access) int {
 		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.resource, b.resource))
@@ -90,16 +102,18 @@ func allowInput(scheme *runtime.Scheme, input Input, allow func(group, resource 
 			allow(kind.Group, resourceOf(kind.GroupKind()), "get", "list", "watch")
 		}
 	default:
-		for _, group := range providerGroups {
-			allow(group, "*", "get", "list", "watch")
+		group, err := providerGroup(input.Role)
+		if err != nil {
+			return err
 		}
+		allow(group, "*", "get", "list", "watch")
 	}
 	return nil
 }
 
-func allowOutput(output Output, allow func(group, resource string, verbs ...string)) {
+func allowOutput(output Output, allow func(group, resource string, verbs ...string)) error {
 	if output.Workload || output.System != "" {
-		return
+		return nil
 	}
 	for _, verb := range output.Verbs {
 		verb, subresource, _ := strings.Cut(verb, " ")
@@ -116,10 +130,13 @@ func allowOutput(output Output, allow func(group, resource string, verbs ...stri
 			allow(output.Kind.Group, resourceOf(output.Kind)+suffix, granted...)
 			continue
 		}
-		for _, group := range providerGroups {
-			allow(group, "*", granted...)
+		group, err := providerGroup(output.Role)
+		if err != nil {
+			return err
 		}
+		allow(group, "*", granted...)
 	}
+	return nil
 }
 
 func resourceOf(kind schema.GroupKind) string {

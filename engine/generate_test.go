@@ -83,6 +83,7 @@ func golden(t *testing.T, file, got string) {
 func TestFence(t *testing.T) {
 	outputs := declared().Outputs
 	provider := schema.GroupVersionKind{Group: "infrastructure.cluster.x-k8s.io", Version: "v1", Kind: "MemoryMachine"}
+	other := schema.GroupVersionKind{Group: "infrastructure.cluster.x-k8s.io", Version: "v1", Kind: "MemoryCluster"}
 	workload := types.NamespacedName{Namespace: "default", Name: "demo"}
 	on := func(kind schema.GroupVersionKind) plan.Ref {
 		return plan.Ref{GroupVersionKind: kind, Name: "x", UID: "u"}
@@ -113,6 +114,7 @@ func TestFence(t *testing.T) {
 		{"apply where only create is declared", plan.Apply{Object: object(secret), Creates: true}, false},
 		{"provider's kind", plan.Delete{On: on(provider)}, true},
 		{"provider's kind, verb not declared", plan.Create{Object: object(provider)}, false},
+		{"provider's kind in another role", plan.Delete{On: on(other)}, false},
 		{"a kind of the management cluster in a workload cluster", plan.Delete{On: in(on(machineKind))}, false},
 		{"anything in a workload cluster", plan.Create{Object: object(secret), In: workload}, true},
 		{"a workload output in the management cluster", plan.Patch{On: on(node)}, false},
@@ -120,8 +122,10 @@ func TestFence(t *testing.T) {
 		{"other system", plan.Operate{System: "cloud", Operation: operation{}}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			isProvider := func(kind schema.GroupKind) bool { return kind == provider.GroupKind() }
-			if got := allowed(outputs, test.action, isProvider); got != test.want {
+			plays := func(role string, kind schema.GroupKind) bool {
+				return (role == "InfraMachine" && kind == provider.GroupKind()) || (role == "InfraCluster" && kind == other.GroupKind())
+			}
+			if got := allowed(outputs, test.action, plays); got != test.want {
 				t.Errorf("allowed is %t, want %t", got, test.want)
 			}
 		})

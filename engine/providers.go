@@ -42,6 +42,17 @@ func (r *run) awaitProvider(kind schema.GroupKind, key Key) {
 	r.awaited[name][key] = true
 }
 
+// stopAwaiting forgets that a key waits for a kind.
+func (r *run) stopAwaiting(kind schema.GroupKind, key Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := contract.CRDName(kind)
+	delete(r.awaited[name], key)
+	if len(r.awaited[name]) == 0 {
+		delete(r.awaited, name)
+	}
+}
+
 // awaiting takes the keys out that wait for the CRD.
 func (r *run) awaiting(crd client.Object) []Key {
 	if _, _, served := contract.Served(crd.GetLabels()); !served {

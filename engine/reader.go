@@ -95,15 +95,21 @@ type reader struct {
 	key     Key
 	now     time.Time
 	failure *plan.Failure
+	// awaits is set once a provider was looked for in vain.
+	awaits bool
 }
 
 func (r *reader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	r.run.readFrom(object)
+	if err := r.run.readFrom(object); err != nil {
+		return err
+	}
 	return r.Reader.Get(ctx, key, object, options...)
 }
 
 func (r *reader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
-	r.run.readFrom(list)
+	if err := r.run.readFrom(list); err != nil {
+		return err
+	}
 	return r.Reader.List(ctx, list, options...)
 }
 
@@ -113,11 +119,11 @@ func (r *reader) LastFailure() *plan.Failure { return r.failure }
 func (r *reader) Workloads() Workloads       { return r.run.engine.options.Workloads }
 
 func (r *reader) Contract(ctx context.Context, role string, ref contract.Ref, namespace string) (*contract.Object, error) {
-	kind, contractVersion, err := r.run.engine.contracts.resolve(ctx, ref.GroupKind())
+	if r.run.typed[ref.GroupKind()] {
+		return nil, noKind{fmt.Errorf("%w: %s.%s is no kind of a provider; correct the reference", ErrNoProvider, ref.Kind, ref.APIGroup)}
+	}
+	kind, contractVersion, err := r.resolve(ctx, role, ref.GroupKind())
 	if err != nil {
-		if errors.Is(err, ErrNoProvider) && r.key != (Key{}) {
-			r.run.awaitProvider(ref.GroupKind(), r.key)
-		}
 		return nil, err
 	}
 	if err := r.run.watchContract(role, kind); err != nil {
@@ -137,18 +143,41 @@ func (r *reader) Contract(ctx context.Context, role string, ref contract.Ref, na
 	return &contract.Object{Unstructured: object, Contract: contractVersion}, nil
 }
 
+// resolve finds a provider's kind. The key waits for it from before the look: a CRD that
+// comes between the two would wake nobody.
+func (r *reader) resolve(ctx context.Context, role string, kind schema.GroupKind) (schema.GroupVersionKind, string, error) {
+	waits := r.key != (Key{})
+	if waits {
+		r.run.awaitProvider(kind, r.key)
+	}
+	found, contractVersion, err := r.run.engine.contracts.resolve(ctx, role, kind)
+	if errors.Is(err, ErrNoProvider) {
+		r.awaits = true
+	} else if waits {
+		r.run.stopAwaiting(kind, r.key)
+	}
+	return found, contractVersion, err
+}
+
 // contracts resolves provider kinds to API versions by the labels of their CRDs.
 type contracts struct {
 	reader client.Reader
 	// mapper knows the kinds that the API serves; nil in tests without one.
 	mapper meta.RESTMapper
 	mu     sync.Mutex
-	seen   map[schema.GroupKind]bool
+	// seen are the kinds that were found, by the role in which they were looked for.
+	seen map[played]bool
+}
+
+// played is a role and who plays it.
+type played struct {
+	role string
+	kind schema.GroupKind
 }
 
 var crdKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 
-func (c *contracts) resolve(ctx context.Context, kind schema.GroupKind) (schema.GroupVersionKind, string, error) {
+func (c *contracts) resolve(ctx context.Context, role string, kind schema.GroupKind) (schema.GroupVersionKind, string, error) {
 	crd := &metav1.PartialObjectMetadata{}
 	crd.SetGroupVersionKind(crdKind)
 	name := contract.CRDName(kind)
@@ -171,7 +200,7 @@ func (c *contracts) resolve(ctx context.Context, kind schema.GroupKind) (schema.
 		}
 	}
 	c.mu.Lock()
-	c.seen[kind] = true
+	c.seen[played{role, kind}] = true
 	c.mu.Unlock()
 	return kind.WithVersion(apiVersion), contractVersion, nil
 }
@@ -181,8 +210,8 @@ type noKind struct{ error }
 
 func (n noKind) Unwrap() []error { return []error{n.error, ErrNoKind} }
 
-func (c *contracts) isContractKind(kind schema.GroupKind) bool {
+func (c *contracts) plays(role string, kind schema.GroupKind) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seen[kind]
+	return c.seen[played{role, kind}]
 }

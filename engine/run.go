@@ -14,9 +14,11 @@ import (
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -38,6 +40,9 @@ type run struct {
 	recorder    events.EventRecorder
 	watch       func(source.Source) error
 	think       func(context.Context, *reader, Key) (*thought, error)
+	// typed are the kinds that the controller reads by their Go type, and so never by
+	// the contract.
+	typed map[schema.GroupKind]bool
 
 	mu      sync.Mutex
 	reads   map[schema.GroupVersionKind]client.Object
@@ -50,6 +55,9 @@ type run struct {
 // keyState is what the engine remembers of one key between passes. Losing it (a
 // restart) costs a little work and never correctness.
 type keyState struct {
+	// uid is the object that all of this is about: another one under the same name
+	// begins anew.
+	uid     types.UID
 	writes  []written
 	failure *plan.Failure
 	outcome plan.Outcome
@@ -58,11 +66,13 @@ type keyState struct {
 	retries int
 
 	// tried is the list of actions carried out last, by a hash; repeats is how often
-	// in a row, and before notBefore it is not carried out again. Without this, a plan
-	// that succeeds and changes nothing, or whose failure reads differently each time,
-	// would be made as fast as the machine can.
+	// in a row. failed is the list that failed last, by what it does to which object: a
+	// failed action may hold other bytes each time, such as a key that is made afresh.
+	// Before notBefore neither is carried out again. Without this, a plan that succeeds
+	// and changes nothing, or that fails, would be made as fast as the machine can.
 	tried     string
 	repeats   int
+	failed    string
 	notBefore time.Time
 }
 
@@ -82,11 +92,22 @@ func newRun(e *Engine, name string, kind schema.GroupVersionKind, inputs []Input
 		engine: e, name: name, manager: plan.Manager(name), kind: kind, inputs: inputs, outputs: outputs,
 		log:      e.manager.GetLogger().WithName(name),
 		recorder: e.manager.GetEventRecorder("slipway-" + name),
+		typed:    typedKinds(e, inputs),
 		reads:    map[schema.GroupVersionKind]client.Object{},
 		watched:  map[string]bool{},
 		awaited:  map[string]map[Key]bool{},
 		keys:     map[Key]*keyState{},
 	}
+}
+
+func typedKinds(e *Engine, inputs []Input) map[schema.GroupKind]bool {
+	kinds := map[schema.GroupKind]bool{}
+	for _, input := range inputs {
+		if _, partial := input.object.(*metav1.PartialObjectMetadata); input.object != nil && !input.Live && !partial {
+			kinds[e.kindOf(input.object).GroupKind()] = true
+		}
+	}
+	return kinds
 }
 
 // thinking closes over a controller's types: observe, then plan, then check.
@@ -106,7 +127,7 @@ func thinking[Snapshot, Status any](r *run, c Controller[Snapshot, Status]) func
 			broken = append(broken, c.Invariants(snapshot, decided)...)
 		}
 		for _, action := range decided.Actions {
-			if !allowed(r.outputs, action, r.engine.contracts.isContractKind) {
+			if !allowed(r.outputs, action, r.engine.contracts.plays) {
 				broken = append(broken, fmt.Sprintf("%s: controller %s declares no such output", action, r.name))
 			}
 		}
@@ -147,7 +168,15 @@ func (r *run) reconcile(ctx context.Context, request reconcile.Request) (reconci
 		r.forget(key)
 		return reconcile.Result{}, nil
 	}
+	if state.concern(thought.subject.GetUID()) {
+		// The plan was made with what is remembered of another object.
+		return reconcile.Result{RequeueAfter: time.Millisecond}, nil
+	}
 	r.count(thought.outcome)
+	if reader.awaits {
+		// The CRD's event wakes the key, unless the API takes a moment longer to serve it.
+		thought.recheck = sooner(thought.recheck, reader.now.Add(providerRecheck))
+	}
 	if len(thought.broken) > 0 {
 		return r.refuse(key, state, thought), nil
 	}
@@ -167,8 +196,8 @@ func (r *run) apply(ctx context.Context, key Key, state *keyState, thought *thou
 	if statusErr != nil && retryNow(statusErr) {
 		return state.retry(), nil
 	}
-	signature := signatureOf(thought.actions)
-	if held := state.held(signature, r.engine.now()); held > 0 {
+	signature, outline := signatureOf(thought.actions), outlineOf(thought)
+	if held := state.held(signature, outline, r.engine.now()); held > 0 {
 		return reconcile.Result{RequeueAfter: held}, statusErr
 	}
 	for _, action := range thought.actions {
@@ -182,9 +211,9 @@ func (r *run) apply(ctx context.Context, key Key, state *keyState, thought *thou
 			r.log.V(1).Info("the object changed meanwhile; planning again", "object", key.String(), "action", action.String(), "error", err.Error())
 			return state.retry(), nil
 		}
-		return r.failed(key, state, thought, action, signature, err), nil
+		return r.failed(key, state, thought, action, outline, err), nil
 	}
-	state.failure, state.retries = nil, 0
+	state.failure, state.failed, state.retries = nil, "", 0
 	if statusErr != nil {
 		return reconcile.Result{}, fmt.Errorf("%s %s: write status: %w", r.kind.Kind, key, statusErr)
 	}
@@ -223,12 +252,51 @@ func signatureOf(actions []plan.Action) string {
 	return string(hash.Sum(nil))
 }
 
+// outlineOf tells what the actions do to which objects, without what they hold. The
+// subject's generation is part of it: who corrects the spec is not made to wait.
+func outlineOf(thought *thought) string {
+	if len(thought.actions) == 0 {
+		return ""
+	}
+	var out strings.Builder
+	fmt.Fprintln(&out, thought.subject.GetGeneration())
+	for _, action := range thought.actions {
+		fmt.Fprintln(&out, action.Verb(), action.Target())
+		if operate, ok := action.(plan.Operate); ok {
+			fmt.Fprintln(&out, operate)
+		}
+	}
+	return out.String()
+}
+
 // held is for how long the same actions are not to be carried out again; 0 for others.
-func (s *keyState) held(signature string, now time.Time) time.Duration {
-	if signature == "" || signature != s.tried || !now.Before(s.notBefore) {
+func (s *keyState) held(signature, outline string, now time.Time) time.Duration {
+	if signature == "" || (signature != s.tried && outline != s.failed) || !now.Before(s.notBefore) {
 		return 0
 	}
 	return s.notBefore.Sub(now)
+}
+
+// concern reports that the key's object has been replaced by another one, and forgets what
+// was of the earlier one. What was written stays: the cache has still to show it.
+func (s *keyState) concern(uid types.UID) (replaced bool) {
+	replaced = s.uid != "" && s.uid != uid
+	if replaced {
+		*s = keyState{writes: s.writes, eventAt: s.eventAt}
+	}
+	s.uid = uid
+	return replaced
+}
+
+// providerRecheck is how often a key that waits for a provider is looked at without an
+// event.
+const providerRecheck = 10 * time.Second
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // done notes that actions were carried out, and gives the pause before the next plan:
@@ -253,22 +321,22 @@ func (s *keyState) retry() reconcile.Result {
 }
 
 // failed remembers what went wrong for the next plan, and says it once.
-func (r *run) failed(key Key, state *keyState, thought *thought, action plan.Action, signature string, err error) reconcile.Result {
+func (r *run) failed(key Key, state *keyState, thought *thought, action plan.Action, outline string, err error) reconcile.Result {
 	failure := &plan.Failure{Action: action.String(), Reason: "ActionFailed", Message: err.Error(), At: r.engine.now(), Count: 1}
 	var reasoned interface{ FailureReason() string }
 	if errors.As(err, &reasoned) {
 		failure.Reason = reasoned.FailureReason()
 	}
-	if state.failure != nil {
+	if state.failure != nil && state.failure.Action == failure.Action {
 		failure.Count = state.failure.Count + 1
 	}
-	if state.failure == nil || state.failure.Message != failure.Message {
+	if state.failure == nil || state.failure.Action != failure.Action || state.failure.Message != failure.Message {
 		r.log.Error(err, "action failed", "object", key.String(), "action", failure.Action, "reason", failure.Reason)
 		r.event(thought.subject, "Warning", failure.Reason, "Act", failure.Action+": "+failure.Message)
 	}
 	state.failure = failure
 	pause := min(time.Duration(1<<min(failure.Count, 8))*100*time.Millisecond, 20*time.Second)
-	state.tried, state.notBefore = signature, r.engine.now().Add(pause)
+	state.failed, state.notBefore = outline, r.engine.now().Add(pause)
 	// The failure is part of the next snapshot, so the plan is made again at once to
 	// show it; the actions are tried again when the pause is over.
 	return reconcile.Result{RequeueAfter: 10 * time.Millisecond}

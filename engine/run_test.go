@@ -284,6 +284,81 @@ func TestFailuresAreFedBack(t *testing.T) {
 	}
 }
 
+// TestFailuresThatDifferSlowDown: an action that fails may hold other bytes each time, as
+// one with a key that is made afresh.
+func TestFailuresThatDifferSlowDown(t *testing.T) {
+	made := 0
+	w := newWorld(t, Options{}, writesConfigMaps(), func(s snapshot) plan.Plan[clusterv1.MachineStatus] {
+		made++
+		wanted := owned(s.Machine.Name)
+		wanted.UID, wanted.Data = "", map[string]string{"key": fmt.Sprint(made)}
+		return plan.Of(plan.Act("Creating", "", plan.Create{Object: plan.Intent(configMapKind, wanted), Reason: "it is wanted"}), clusterv1.MachineStatus{})
+	}, subject())
+	tries := 0
+	w.refuse = func(string) error { tries++; return errors.New("quota exceeded") }
+	for begin := w.now; w.now.Before(begin.Add(time.Minute)); {
+		result, _ := w.pass()
+		w.now = w.now.Add(result.RequeueAfter)
+	}
+	if tries > 12 {
+		t.Errorf("it was tried %d times in a minute", tries)
+	}
+	// Who corrects the object is not made to wait.
+	machine := &clusterv1.Machine{}
+	if err := w.server.Get(t.Context(), subjectKey, machine); err != nil {
+		t.Fatal(err)
+	}
+	w.pass()
+	before := tries
+	for range 3 {
+		w.pass()
+	}
+	if tries != before {
+		t.Fatal("it was tried before its time")
+	}
+	machine.Generation++
+	if err := w.server.Update(t.Context(), machine); err != nil {
+		t.Fatal(err)
+	}
+	w.pass()
+	if tries != before+1 {
+		t.Errorf("after the object changed it was tried %d times, want once", tries-before)
+	}
+}
+
+// TestReplacedObjectBeginsAnew: what is remembered is of one object, not of its name.
+func TestReplacedObjectBeginsAnew(t *testing.T) {
+	options := Options{Operators: map[string]Operator{"docker": operator(func() error { return errors.New("broken") })}}
+	w := newWorld(t, options, append(writesConfigMaps(), Operates("docker")), func(s snapshot) plan.Plan[clusterv1.MachineStatus] {
+		return plan.Of(plan.Act("Operating", "", plan.Operate{System: "docker", Operation: operation{}, Reason: "r"}), clusterv1.MachineStatus{})
+	}, subject())
+	for range 20 {
+		result, _ := w.pass()
+		w.now = w.now.Add(result.RequeueAfter)
+	}
+	if count := w.run.state(subjectKey).failure.Count; count < 5 {
+		t.Fatalf("it failed %d times only", count)
+	}
+	if err := w.server.Delete(t.Context(), subject()); err != nil {
+		t.Fatal(err)
+	}
+	next := subject()
+	next.UID = "next-uid"
+	if err := w.server.Create(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	w.pass()
+	w.pass()
+	for _, seen := range w.plans[len(w.plans)-1:] {
+		if seen.LastFailure != nil {
+			t.Errorf("the next object's plan sees %+v", seen.LastFailure)
+		}
+	}
+	if failure := w.run.state(subjectKey).failure; failure == nil || failure.Count != 1 {
+		t.Errorf("the failure of another object of that name is %+v, want its first", failure)
+	}
+}
+
 // TestPlansWithoutEffectSlowDown: an operation that succeeds and changes nothing must
 // not be done as fast as the machine can.
 func TestPlansWithoutEffectSlowDown(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -108,10 +107,11 @@ func newWorld(t *testing.T, options Options, outputs []Output, decide planner, o
 	e := &Engine{
 		manager: testManager{logger: log, recorder: w.events, scheme: known}, options: options, now: options.Now,
 		cache: w.cache, live: w.server, writer: w.server,
-		contracts: &contracts{reader: w.cache, seen: map[schema.GroupKind]bool{}},
+		contracts: &contracts{reader: w.cache, seen: map[played]bool{}},
 	}
 	c := Controller[snapshot, clusterv1.MachineStatus]{
 		Name: "tested", Kind: machineKind, Outputs: outputs,
+		Inputs:  []Input{Subject(&clusterv1.Machine{}), Owned(&corev1.ConfigMap{}, machineKind.GroupKind())},
 		Observe: w.observe,
 		Subject: func(s snapshot) client.Object {
 			if s.Machine == nil {
