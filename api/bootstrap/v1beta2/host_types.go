@@ -254,6 +254,7 @@ type Partition struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="self.map(p, p.percentage).sum() <= 100",message="the partitions of diskLayout take more than the whole disk: lower their percentage to at most 100 together"
 	DiskLayout []PartitionSpec `json:"diskLayout,omitempty"`
 }
 

@@ -111,6 +111,7 @@ type KubeConfigCluster struct {
 
 // KubeConfigUser is the user of a kubeconfig. One of the fields is set.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.authProvider) || !has(self.exec)",message="a user of a kubeconfig has either authProvider or exec: keep one of them"
 // +kubebuilder:validation:MinProperties=1
 type KubeConfigUser struct {
 	// authProvider is a plug-in inside the client.

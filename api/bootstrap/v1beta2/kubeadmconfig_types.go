@@ -106,6 +106,7 @@ type KubeadmConfigTemplateSpec struct {
 type KubeadmConfigTemplateResource struct {
 	// metadata that new KubeadmConfigs get.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.labels) || self.labels.all(k, !format.labelValue().validate(self.labels[k]).hasValue())",message="the value of one of the labels is not valid: write it as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit, or leave it empty"
 	ObjectMeta clusterv1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
 	// spec that new KubeadmConfigs get.
@@ -130,6 +131,11 @@ const (
 // after it.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.ignition) || (has(self.format) && self.format == 'ignition')",message="ignition is for user data of that format only: set format to ignition, or take ignition out"
+// +kubebuilder:validation:XValidation:rule="!has(self.format) || self.format != 'ignition' || !has(self.users) || self.users.all(u, !has(u.inactive) || !u.inactive)",message="users with inactive true cannot be made with format ignition: take inactive out, or set format to cloud-config"
+// +kubebuilder:validation:XValidation:rule="!has(self.format) || self.format != 'ignition' || !has(self.files) || self.files.all(f, !has(f.encoding) || f.encoding == 'base64')",message="files with encoding gzip or gzip+base64 cannot be written with format ignition: use base64 or no encoding, or set format to cloud-config"
+// +kubebuilder:validation:XValidation:rule="!has(self.format) || self.format != 'ignition' || !has(self.bootCommands)",message="bootCommands cannot be run with format ignition: take bootCommands out, or set format to cloud-config"
+// +kubebuilder:validation:XValidation:rule="!has(self.format) || self.format != 'ignition' || !has(self.diskSetup) || !has(self.diskSetup.partitions) || self.diskSetup.partitions.all(p, !has(p.tableType) || p.tableType == 'gpt')",message="diskSetup.partitions can have a tableType of gpt only with format ignition: set tableType to gpt, or format to cloud-config"
+// +kubebuilder:validation:XValidation:rule="!has(self.format) || self.format != 'ignition' || !has(self.diskSetup) || !has(self.diskSetup.filesystems) || self.diskSetup.filesystems.all(f, !has(f.replaceFS) && !has(f.partition))",message="diskSetup.filesystems cannot have replaceFS or partition with format ignition: take them out, or set format to cloud-config"
 // +kubebuilder:validation:MinProperties=1
 type KubeadmConfigSpec struct {
 	// clusterConfiguration is for the cluster as a whole; only the machine that initializes the control plane uses it.

@@ -83,6 +83,7 @@ type KubeadmControlPlaneList struct {
 // +kubebuilder:validation:XValidation:rule=`(has(self.kubeadmConfigSpec) && has(self.kubeadmConfigSpec.clusterConfiguration) && has(self.kubeadmConfigSpec.clusterConfiguration.certificatesDir) ? self.kubeadmConfigSpec.clusterConfiguration.certificatesDir : "") == (has(oldSelf.kubeadmConfigSpec) && has(oldSelf.kubeadmConfigSpec.clusterConfiguration) && has(oldSelf.kubeadmConfigSpec.clusterConfiguration.certificatesDir) ? oldSelf.kubeadmConfigSpec.clusterConfiguration.certificatesDir : "")`,message="kubeadmConfigSpec.clusterConfiguration.certificatesDir cannot be changed once machines may have been made with it: set it back to what it was, or make another cluster"
 // +kubebuilder:validation:XValidation:rule="self.?kubeadmConfigSpec.?clusterConfiguration.?caCertificateValidityPeriodDays == oldSelf.?kubeadmConfigSpec.?clusterConfiguration.?caCertificateValidityPeriodDays",message="kubeadmConfigSpec.clusterConfiguration.caCertificateValidityPeriodDays cannot be changed once machines may have been made with it: set it back to what it was, or make another cluster"
 // +kubebuilder:validation:XValidation:rule=`(has(self.kubeadmConfigSpec) && has(self.kubeadmConfigSpec.clusterConfiguration) && has(self.kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint) ? self.kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint : "") == (has(oldSelf.kubeadmConfigSpec) && has(oldSelf.kubeadmConfigSpec.clusterConfiguration) && has(oldSelf.kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint) ? oldSelf.kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint : "")`,message="kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint cannot be changed once machines may have been made with it: set it back to what it was, or make another cluster"
+// +kubebuilder:validation:XValidation:rule="!self.?kubeadmConfigSpec.?clusterConfiguration.?certificateValidityPeriodDays.hasValue() || self.?rollout.?before.?certificatesExpiryDays.orValue(0) < self.kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays",message="with rollout.before.certificatesExpiryDays not below kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays every new machine would be due for replacement at once: lower the first or raise the second"
 type KubeadmControlPlaneSpec struct {
 	// replicas is the number of machines. With etcd on the machines it has to be odd. 1 when absent; the default counts only
 	// when the object has no value at all.
@@ -95,7 +96,7 @@ type KubeadmControlPlaneSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self.matches('^v(0|[1-9][0-9]*)[.](0|[1-9][0-9]*)[.](0|[1-9][0-9]*)([-+][-0-9A-Za-z_.+]*)?$')",message="not a version of Kubernetes: write all three numbers with a v before them, such as v1.37.1"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('v') && isSemver(self.substring(1))",message="not a version of Kubernetes: write all three numbers with a v before them, such as v1.37.1"
 	// +kubebuilder:validation:XValidation:rule="!isSemver(self, true) || !isSemver(oldSelf, true) || semver(self, true).compareTo(semver(oldSelf, true)) >= 0",message="a control plane cannot go back to an older version: set version to the one it had, or to a newer one"
 	// +kubebuilder:validation:XValidation:rule="!isSemver(self, true) || !isSemver(oldSelf, true) || (semver(self, true).major() == semver(oldSelf, true).major() && semver(self, true).minor() <= semver(oldSelf, true).minor() + 1)",message="a control plane goes up by one minor version at a time: upgrade to the next minor first"
 	Version string `json:"version,omitempty"`
@@ -106,6 +107,9 @@ type KubeadmControlPlaneSpec struct {
 
 	// kubeadmConfigSpec is how the machines become nodes.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.?clusterConfiguration.?certificateValidityPeriodDays.orValue(0) <= self.?clusterConfiguration.?caCertificateValidityPeriodDays.orValue(3650)",message="no certificate outlives the CA that signs it: lower clusterConfiguration.certificateValidityPeriodDays to at most caCertificateValidityPeriodDays, which is 3650 when absent"
+	// +kubebuilder:validation:XValidation:rule="self.?initConfiguration.?timeouts.?controlPlaneComponentHealthCheckSeconds == self.?joinConfiguration.?timeouts.?controlPlaneComponentHealthCheckSeconds",message="all machines of a control plane wait equally long: give timeouts.controlPlaneComponentHealthCheckSeconds the same value in initConfiguration and joinConfiguration, or leave it out of both"
+	// +kubebuilder:validation:XValidation:rule="!has(self.clusterConfiguration) || !has(self.clusterConfiguration.dns) || !has(self.clusterConfiguration.dns.imageTag) || isSemver(self.clusterConfiguration.dns.imageTag.replace('_', '+'), true)",message="clusterConfiguration.dns.imageTag has to be a version of CoreDNS, or nobody could tell whether it can follow the one that runs: write it like v1.14.2"
 	KubeadmConfigSpec bootstrapv1.KubeadmConfigSpec `json:"kubeadmConfigSpec,omitempty,omitzero"`
 
 	// rollout says when and how machines are replaced.
@@ -126,6 +130,7 @@ type KubeadmControlPlaneSpec struct {
 type KubeadmControlPlaneMachineTemplate struct {
 	// metadata that new Machines get.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.labels) || self.labels.all(k, !format.labelValue().validate(self.labels[k]).hasValue())",message="the value of one of the labels is not valid: write it as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit, or leave it empty"
 	ObjectMeta clusterv1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
 	// spec that new Machines get.
@@ -158,6 +163,7 @@ type KubeadmControlPlaneMachineTemplateSpec struct {
 	// +listMapKey=effect
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !format.qualifiedName().validate(t.key).hasValue())",message="the key of one of the taints is too long: use at most 253 characters before its '/' and 63 after it"
 	Taints []clusterv1.MachineTaint `json:"taints,omitempty"`
 }
 
@@ -268,6 +274,7 @@ type MachineNamingSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self.matches('[{][{]-? *[.]random *-?[}][}]')",message="every Machine needs a name of its own: use {{ .random }} in the template, such as {{ .kubeadmControlPlane.name }}-{{ .random }}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]|[{][{][^{}]*[}][}])(([a-z0-9.-]|[{][{][^{}]*[}][}])*([a-z0-9]|[{][{][^{}]*[}][}]))?$')",message="the names made from the template would not be valid: outside of {{ }} use lower-case letters, digits, '-' and '.' only, with a letter, a digit or {{ }} first and last"
 	Template string `json:"template,omitempty"`
 }
 

@@ -58,6 +58,7 @@ type KubeadmControlPlaneTemplateSpec struct {
 type KubeadmControlPlaneTemplateResource struct {
 	// metadata that new KubeadmControlPlanes get.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.labels) || self.labels.all(k, !format.labelValue().validate(self.labels[k]).hasValue())",message="the value of one of the labels is not valid: write it as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit, or leave it empty"
 	ObjectMeta clusterv1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
 	// spec that new KubeadmControlPlanes get. It cannot be changed.
@@ -68,6 +69,7 @@ type KubeadmControlPlaneTemplateResource struct {
 // KubeadmControlPlaneTemplateResourceSpec is a KubeadmControlPlaneSpec without what a topology fills in itself: replicas,
 // version and the reference to the infrastructure.
 //
+// +kubebuilder:validation:XValidation:rule="!self.?kubeadmConfigSpec.?clusterConfiguration.?certificateValidityPeriodDays.hasValue() || self.?rollout.?before.?certificatesExpiryDays.orValue(0) < self.kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays",message="with rollout.before.certificatesExpiryDays not below kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays every new machine would be due for replacement at once: lower the first or raise the second"
 // +kubebuilder:validation:MinProperties=1
 type KubeadmControlPlaneTemplateResourceSpec struct {
 	// machineTemplate is what the machines are made from.
@@ -76,6 +78,9 @@ type KubeadmControlPlaneTemplateResourceSpec struct {
 
 	// kubeadmConfigSpec is how the machines become nodes.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.?clusterConfiguration.?certificateValidityPeriodDays.orValue(0) <= self.?clusterConfiguration.?caCertificateValidityPeriodDays.orValue(3650)",message="no certificate outlives the CA that signs it: lower clusterConfiguration.certificateValidityPeriodDays to at most caCertificateValidityPeriodDays, which is 3650 when absent"
+	// +kubebuilder:validation:XValidation:rule="self.?initConfiguration.?timeouts.?controlPlaneComponentHealthCheckSeconds == self.?joinConfiguration.?timeouts.?controlPlaneComponentHealthCheckSeconds",message="all machines of a control plane wait equally long: give timeouts.controlPlaneComponentHealthCheckSeconds the same value in initConfiguration and joinConfiguration, or leave it out of both"
+	// +kubebuilder:validation:XValidation:rule="!has(self.clusterConfiguration) || !has(self.clusterConfiguration.dns) || !has(self.clusterConfiguration.dns.imageTag) || isSemver(self.clusterConfiguration.dns.imageTag.replace('_', '+'), true)",message="clusterConfiguration.dns.imageTag has to be a version of CoreDNS, or nobody could tell whether it can follow the one that runs: write it like v1.14.2"
 	KubeadmConfigSpec bootstrapv1.KubeadmConfigSpec `json:"kubeadmConfigSpec,omitempty,omitzero"`
 
 	// rollout says when and how machines are replaced.
@@ -97,6 +102,7 @@ type KubeadmControlPlaneTemplateResourceSpec struct {
 type KubeadmControlPlaneTemplateMachineTemplate struct {
 	// metadata that new Machines get.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.labels) || self.labels.all(k, !format.labelValue().validate(self.labels[k]).hasValue())",message="the value of one of the labels is not valid: write it as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit, or leave it empty"
 	ObjectMeta clusterv1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
 	// spec that new Machines get.
@@ -119,5 +125,6 @@ type KubeadmControlPlaneTemplateMachineTemplateSpec struct {
 	// +listMapKey=effect
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !format.qualifiedName().validate(t.key).hasValue())",message="the key of one of the taints is too long: use at most 253 characters before its '/' and 63 after it"
 	Taints []clusterv1.MachineTaint `json:"taints,omitempty"`
 }

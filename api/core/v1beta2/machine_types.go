@@ -103,7 +103,7 @@ type MachineSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self.matches('^v(0|[1-9][0-9]*)[.](0|[1-9][0-9]*)[.](0|[1-9][0-9]*)([-+][-0-9A-Za-z_.+]*)?$')",message="not a version of Kubernetes: write all three numbers with a v before them, such as v1.37.1"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('v') && isSemver(self.substring(1))",message="not a version of Kubernetes: write all three numbers with a v before them, such as v1.37.1"
 	Version string `json:"version,omitempty"`
 
 	// providerID is the host's identity at its provider, the same as in the node's spec.providerID: it is how the node is
@@ -146,6 +146,7 @@ type MachineSpec struct {
 	// +listMapKey=effect
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !format.qualifiedName().validate(t.key).hasValue())",message="the key of one of the taints is too long: use at most 253 characters before its '/' and 63 after it"
 	Taints []MachineTaint `json:"taints,omitempty"`
 }
 

@@ -62,7 +62,8 @@ type MachineSetList struct {
 // MachineSetSpec is what a MachineSet should keep.
 //
 // +kubebuilder:validation:XValidation:rule="self.template.spec.clusterName == self.clusterName",message="template.spec.clusterName has to be the same as clusterName"
-// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, has(self.template.metadata) && has(self.template.metadata.labels) && k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k])",message="selector would not match the Machines: put every label of selector.matchLabels into template.metadata.labels, with the same value"
+// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, k == 'cluster.x-k8s.io/cluster-name' ? self.selector.matchLabels[k] == self.clusterName : has(self.template.metadata) && has(self.template.metadata.labels) && k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k])",message="selector would not match the Machines: put every label of selector.matchLabels into template.metadata.labels, with the same value; only cluster.x-k8s.io/cluster-name, which is clusterName on every Machine, need not be there"
+// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, (e.operator in ['In', 'Exists']) == (e.key == 'cluster.x-k8s.io/cluster-name' ? !has(e.values) || e.values.size() == 0 || self.clusterName in e.values : has(self.template.metadata) && has(self.template.metadata.labels) && e.key in self.template.metadata.labels && (!has(e.values) || e.values.size() == 0 || self.template.metadata.labels[e.key] in e.values)))",message="selector would not match the Machines: correct template.metadata.labels, or the entry of selector.matchExpressions that they do not fit"
 // +kubebuilder:validation:XValidation:rule="!has(self.template.spec.taints) || self.template.spec.taints.all(t, t.key != 'node-role.kubernetes.io/control-plane')",message="the taint node-role.kubernetes.io/control-plane is for machines of the control plane: take it out of template.spec.taints"
 type MachineSetSpec struct {
 	// clusterName is the name of the Cluster, in the same namespace, that the Machines belong to.
@@ -84,6 +85,8 @@ type MachineSetSpec struct {
 	// selector picks the Machines that count, by their labels. It has to match the labels of the template. An empty
 	// selector stands for the labels that the controller puts on its Machines itself.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && e.values.size() > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || e.values.size() == 0))",message="one of selector.matchExpressions is not valid: use the operator In or NotIn with values, or Exists or DoesNotExist without"
+	// +kubebuilder:validation:XValidation:rule="(!has(self.matchLabels) || self.matchLabels.all(k, !format.qualifiedName().validate(k).hasValue() && !format.labelValue().validate(self.matchLabels[k]).hasValue())) && (!has(self.matchExpressions) || self.matchExpressions.all(e, !format.qualifiedName().validate(e.key).hasValue() && (!has(e.values) || e.values.all(v, !format.labelValue().validate(v).hasValue()))))",message="selector asks for a label that cannot be: write each key as a name or prefix/name, and key and value each as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="selector cannot be changed: make another MachineSet with the selector you want, then delete this one"
 	Selector metav1.LabelSelector `json:"selector,omitempty,omitzero"`
 
@@ -115,6 +118,7 @@ type MachineSetDeletionSpec struct {
 type MachineTemplateSpec struct {
 	// metadata that new Machines get.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.labels) || self.labels.all(k, !format.labelValue().validate(self.labels[k]).hasValue())",message="the value of one of the labels is not valid: write it as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit, or leave it empty"
 	ObjectMeta `json:"metadata,omitempty,omitzero"`
 
 	// spec that new Machines get. Its references name templates; each Machine gets its own copy of those.

@@ -12,10 +12,15 @@ import (
 type ObjectMeta struct {
 	// labels are put on every object made from the template, besides those the controllers set themselves.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=200
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="the key of one of the labels is not valid: write it as a name or prefix/name, the name as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit"
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// annotations are put on every object made from the template, besides those the controllers set themselves.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=200
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k.lowerAscii()).hasValue())",message="the key of one of the annotations is not valid: write it as a name or prefix/name, the name as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.map(k, k.size() + self[k].size()).sum() <= 262144",message="annotations hold more than the 256 KiB that an object can have: take some out"
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
@@ -84,7 +89,7 @@ type MachineTaint struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
 	// +kubebuilder:validation:Pattern=^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('node.cluster.x-k8s.io/') && !self.startsWith('node.cloudprovider.kubernetes.io/') && (!self.startsWith('node.kubernetes.io/') || self == 'node.kubernetes.io/out-of-service')",message="taints that begin with node.cluster.x-k8s.io/, node.kubernetes.io/ (but node.kubernetes.io/out-of-service) or node.cloudprovider.kubernetes.io/ are set by controllers: choose another key"
+	// +kubebuilder:validation:XValidation:rule="!(self in ['node.cluster.x-k8s.io/uninitialized', 'node.cluster.x-k8s.io/outdated-revision']) && !self.startsWith('node.cloudprovider.kubernetes.io/') && (!self.startsWith('node.kubernetes.io/') || self == 'node.kubernetes.io/out-of-service')",message="the taints node.cluster.x-k8s.io/uninitialized and node.cluster.x-k8s.io/outdated-revision, and those that begin with node.kubernetes.io/ (but node.kubernetes.io/out-of-service) or node.cloudprovider.kubernetes.io/, are set by controllers: choose another key"
 	// +kubebuilder:validation:XValidation:rule="self != 'node-role.kubernetes.io/master'",message="Kubernetes no longer uses the taint node-role.kubernetes.io/master: choose another key"
 	Key string `json:"key,omitempty"`
 
@@ -226,6 +231,7 @@ type MachineNamingSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self.matches('[{][{]-? *[.]random *-?[}][}]')",message="every Machine needs a name of its own: use {{ .random }} in the template, such as {{ .machineSet.name }}-{{ .random }}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]|[{][{][^{}]*[}][}])(([a-z0-9.-]|[{][{][^{}]*[}][}])*([a-z0-9]|[{][{][^{}]*[}][}]))?$')",message="the names made from the template would not be valid: outside of {{ }} use lower-case letters, digits, '-' and '.' only, with a letter, a digit or {{ }} first and last"
 	Template string `json:"template,omitempty"`
 }
 

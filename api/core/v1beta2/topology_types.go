@@ -21,7 +21,7 @@ type Topology struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self.matches('^v(0|[1-9][0-9]*)[.](0|[1-9][0-9]*)[.](0|[1-9][0-9]*)([-+][-0-9A-Za-z_.+]*)?$')",message="not a version of Kubernetes: write all three numbers with a v before them, such as v1.37.1"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('v') && isSemver(self.substring(1))",message="not a version of Kubernetes: write all three numbers with a v before them, such as v1.37.1"
 	Version string `json:"version,omitempty"`
 
 	// controlPlane is what is particular to the control plane.
@@ -140,6 +140,7 @@ type ControlPlaneTopologyHealthCheckChecks struct {
 	// nodeStartupTimeoutSeconds is for how long a machine may be without a node. 0 turns the check off.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:XValidation:rule="self == 0 || self >= 30",message="a machine cannot have a node within less than 30 seconds: set nodeStartupTimeoutSeconds to 30 or more, or to 0 for no check"
 	NodeStartupTimeoutSeconds *int32 `json:"nodeStartupTimeoutSeconds,omitempty"`
 
 	// unhealthyNodeConditions are conditions of the node that make the machine unhealthy. Any one suffices.
@@ -294,6 +295,8 @@ type WorkersTopology struct {
 }
 
 // MachineDeploymentTopology is one MachineDeployment of a managed topology.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || !has(self.metadata) || !has(self.metadata.annotations) || !('cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size' in self.metadata.annotations || 'cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size' in self.metadata.annotations)",message="replicas is the autoscaler's to choose where metadata.annotations hold its bounds: take replicas out, or the annotations"
 type MachineDeploymentTopology struct {
 	// metadata that the MachineDeployment and its machines get.
 	// +optional
@@ -448,6 +451,7 @@ type MachineDeploymentTopologyRolloutStrategy struct {
 
 // MachineDeploymentTopologyRolloutStrategyRollingUpdate bounds the steps of a rolling update.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.maxSurge) || !has(self.maxUnavailable) || !((self.maxSurge == 0 || self.maxSurge == '0%') && (self.maxUnavailable == 0 || self.maxUnavailable == '0%'))",message="with maxSurge and maxUnavailable both 0 no Machine could ever be replaced: raise one of them"
 // +kubebuilder:validation:MinProperties=1
 type MachineDeploymentTopologyRolloutStrategyRollingUpdate struct {
 	// maxUnavailable is how many machines, a number or a percentage, may be missing at a time.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bounds adds to generated CustomResourceDefinitions what no marker can say: bounds inside fields whose Go type is
-// another project's. Without them an API server weighs a rule over such a field as if the field filled the largest
-// request, and refuses the rule.
+// Command bounds adds to generated CustomResourceDefinitions what no marker can say: bounds on the values of maps, and
+// bounds inside fields whose Go type is another project's. Without them an API server weighs a rule over such a field as
+// if the field filled the largest request, and refuses the rule.
 //
 //	bounds <folder of CRDs>
 package main
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -18,20 +19,29 @@ import (
 
 type object = map[string]any
 
-// A bound is set on one place of the schema of every version of one CRD.
+// A bound is set wherever a path ends like this, in every CRD.
 type bound struct {
-	file  string
-	path  string // names of properties with points between; {} for the values of a map
+	path  string // names of properties with points between; {} for the values of a map, [] for the items of a list
 	name  string
 	value int
 }
 
-// bounds are the additions. 63 is the longest value that a label can have; 100 labels are more than anybody selects by.
-var bounds = []bound{
-	{"cluster.x-k8s.io_machinesets.yaml", "spec.selector.matchLabels", "maxProperties", 100},
-	{"cluster.x-k8s.io_machinesets.yaml", "spec.selector.matchLabels.{}", "maxLength", 63},
-	{"cluster.x-k8s.io_machinedeployments.yaml", "spec.selector.matchLabels", "maxProperties", 100},
-	{"cluster.x-k8s.io_machinedeployments.yaml", "spec.selector.matchLabels.{}", "maxLength", 63},
+// bounds are the additions. 63 is the longest value of a label, 317 the longest key: a prefix of 253, a slash and a name
+// of 63. The numbers of entries are far beyond what people write.
+var bounds = slices.Concat(
+	[]bound{{"metadata.labels.{}", "maxLength", 63}},
+	selector("spec.selector"), selector("spec.clusterSelector"),
+)
+
+func selector(path string) []bound {
+	return []bound{
+		{path + ".matchLabels", "maxProperties", 100},
+		{path + ".matchLabels.{}", "maxLength", 63},
+		{path + ".matchExpressions", "maxItems", 20},
+		{path + ".matchExpressions.[].key", "maxLength", 317},
+		{path + ".matchExpressions.[].values", "maxItems", 400},
+		{path + ".matchExpressions.[].values.[]", "maxLength", 63},
+	}
 }
 
 func main() {
@@ -39,16 +49,33 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: bounds <folder of CRDs>")
 		os.Exit(2)
 	}
-	for _, b := range bounds {
-		if err := b.set(os.Args[1]); err != nil {
-			fmt.Fprintln(os.Stderr, "bounds:", err)
-			os.Exit(1)
-		}
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "bounds:", err)
+		os.Exit(1)
 	}
 }
 
-func (b bound) set(folder string) error {
-	file := filepath.Join(folder, b.file)
+func run(folder string) error {
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return fmt.Errorf("find CRDs: %w", err)
+	}
+	used := map[string]bool{}
+	for _, file := range files {
+		if err := setAll(file, used); err != nil {
+			return err
+		}
+	}
+	for _, b := range bounds {
+		if !used[b.path] {
+			return fmt.Errorf("find %s: no CRD in %s has such a field", b.path, folder)
+		}
+	}
+	return nil
+}
+
+// setAll sets the bounds in one file and notes the paths that it has. A file with none of them stays as it is.
+func setAll(file string, used map[string]bool) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read CRD: %w", err)
@@ -57,24 +84,23 @@ func (b bound) set(folder string) error {
 	if err := yaml.Unmarshal(text, &crd); err != nil {
 		return fmt.Errorf("parse %s: %w", file, err)
 	}
+	changed := false
 	spec, _ := crd["spec"].(object)
 	versions, _ := spec["versions"].([]any)
 	for _, version := range versions {
 		version, _ := version.(object)
-		place, _ := version["schema"].(object)
-		place, _ = place["openAPIV3Schema"].(object)
-		for step := range strings.SplitSeq(b.path, ".") {
-			if step == "{}" {
-				place, _ = place["additionalProperties"].(object)
-				continue
+		schema, _ := version["schema"].(object)
+		walk("", schema["openAPIV3Schema"], func(path string, place object) {
+			for _, b := range bounds {
+				if strings.HasSuffix(path, "."+b.path) {
+					place[b.name] = b.value
+					used[b.path], changed = true, true
+				}
 			}
-			properties, _ := place["properties"].(object)
-			place, _ = properties[step].(object)
-		}
-		if place == nil {
-			return fmt.Errorf("find %s in %s: no such field", b.path, file)
-		}
-		place[b.name] = b.value
+		})
+	}
+	if !changed {
+		return nil
 	}
 	text, err = yaml.Marshal(crd)
 	if err != nil {
@@ -84,4 +110,19 @@ func (b bound) set(folder string) error {
 		return fmt.Errorf("write CRD: %w", err)
 	}
 	return nil
+}
+
+// walk visits a schema and all schemas below it.
+func walk(path string, schema any, visit func(path string, place object)) {
+	place, ok := schema.(object)
+	if !ok {
+		return
+	}
+	visit(path, place)
+	properties, _ := place["properties"].(object)
+	for name, property := range properties {
+		walk(path+"."+name, property, visit)
+	}
+	walk(path+".{}", place["additionalProperties"], visit)
+	walk(path+".[]", place["items"], visit)
 }

@@ -101,6 +101,7 @@ type DockerClusterTemplateSpec struct {
 type DockerClusterTemplateResource struct {
 	// metadata that new DockerClusters get.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.labels) || self.labels.all(k, !format.labelValue().validate(self.labels[k]).hasValue())",message="the value of one of the labels is not valid: write it as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit, or leave it empty"
 	ObjectMeta clusterv1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
 	// spec that new DockerClusters get. It cannot be changed.
@@ -115,12 +116,14 @@ type DockerClusterSpec struct {
 	// +optional
 	ControlPlaneEndpoint APIEndpoint `json:"controlPlaneEndpoint,omitempty,omitzero"`
 
-	// failureDomains to pretend to have. All containers are on one host; the names serve to try out spreading.
+	// failureDomains to pretend to have, sorted by name. All containers are on one host; the names serve to try out
+	// spreading.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="self.all(i, d, i == 0 || self[i - 1].name < d.name)",message="failureDomains have to stand in the order of their names: sort them by name"
 	FailureDomains []clusterv1.FailureDomain `json:"failureDomains,omitempty"`
 
 	// loadBalancer is the container in front of the API servers.

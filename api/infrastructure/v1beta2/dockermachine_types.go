@@ -11,6 +11,7 @@ import (
 
 // DockerMachine is a machine that is a container.
 //
+// +kubebuilder:validation:XValidation:rule=`(has(self.spec) && has(self.spec.customImage) ? self.spec.customImage : "") == (has(oldSelf.spec) && has(oldSelf.spec.customImage) ? oldSelf.spec.customImage : "")`,message="spec.customImage cannot be changed once the machine is made from it: set it back, or have the Machine replaced by one with another image"
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:path=dockermachines,scope=Namespaced,categories=cluster-api
 // +kubebuilder:storageversion
@@ -110,6 +111,7 @@ type DockerMachineTemplateSpec struct {
 type DockerMachineTemplateResource struct {
 	// metadata that new DockerMachines get.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.labels) || self.labels.all(k, !format.labelValue().validate(self.labels[k]).hasValue())",message="the value of one of the labels is not valid: write it as at most 63 letters, digits, '-', '_' and '.' that begin and end with a letter or digit, or leave it empty"
 	ObjectMeta clusterv1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
 	// spec that new DockerMachines get. It cannot be changed.
@@ -133,7 +135,7 @@ type DockerMachineSpec struct {
 	// +kubebuilder:validation:MaxLength=512
 	ProviderID string `json:"providerID,omitempty"`
 
-	// customImage is the node image. The one for the Machine's version when absent.
+	// customImage is the node image. The one for the Machine's version when absent. It cannot be changed.
 	// +optional
 	CustomImage string `json:"customImage,omitempty"`
 
