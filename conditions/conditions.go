@@ -194,6 +194,25 @@ func Aggregate(conditionType string, reasons Reasons, kind, missingType string, 
 	}
 }
 
+// reportingGrace is how long a new object may take to report a condition before its
+// silence is told.
+const reportingGrace = 10 * time.Second
+
+// Reporting are the objects whose condition counts: those that report it, and those
+// that had the time to. Without that an aggregate would turn unknown with each new
+// object. recheck is when the next of the others counts; zero for none.
+func Reporting[T metav1.Object](objects []T, of func(T) []metav1.Condition, conditionType string, now time.Time) (counting []T, recheck time.Time) {
+	for _, object := range objects {
+		due := object.GetCreationTimestamp().Add(reportingGrace)
+		if Find(of(object), conditionType) != nil || !now.Before(due) {
+			counting = append(counting, object)
+		} else if recheck.IsZero() || due.Before(recheck) {
+			recheck = due
+		}
+	}
+	return counting, recheck
+}
+
 func nameList(kind string, names []string) string {
 	slices.Sort(names)
 	const shown = 3

@@ -138,3 +138,34 @@ func TestAggregate(t *testing.T) {
 		})
 	}
 }
+
+// TestReporting: an object that reports counts at once, one that does not when it had
+// ten seconds to.
+func TestReporting(t *testing.T) {
+	made := func(name string, ago time.Duration) *metav1.ObjectMeta {
+		return &metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(now.Add(-ago))}
+	}
+	of := func(object *metav1.ObjectMeta) []metav1.Condition {
+		if strings.HasPrefix(object.Name, "reports") {
+			return []metav1.Condition{True("A", "R", "")}
+		}
+		return []metav1.Condition{True("B", "R", "")}
+	}
+	all := []*metav1.ObjectMeta{
+		made("reports", 0), made("silent, new", 2*time.Second), made("silent, newer", time.Second), made("silent, old", 10*time.Second), {Name: "silent, of no age"},
+	}
+	counting, recheck := Reporting(all, of, "A", now)
+	var names []string
+	for _, object := range counting {
+		names = append(names, object.Name)
+	}
+	if diff := cmp.Diff([]string{"reports", "silent, old", "silent, of no age"}, names); diff != "" {
+		t.Errorf("those that count (-want +got):\n%s", diff)
+	}
+	if want := now.Add(8 * time.Second); !recheck.Equal(want) {
+		t.Errorf("recheck at %s, want %s", recheck, want)
+	}
+	if counting, recheck := Reporting(all[:1], of, "A", now); len(counting) != 1 || !recheck.IsZero() {
+		t.Errorf("where all report: %d count, recheck at %s", len(counting), recheck)
+	}
+}

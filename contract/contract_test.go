@@ -204,6 +204,38 @@ func TestCondition(t *testing.T) {
 	}
 }
 
+// TestMirror: what a provider reports becomes a condition that the server takes,
+// whatever it is.
+func TestMirror(t *testing.T) {
+	for _, test := range []struct {
+		name, condition string
+		want            metav1.Condition
+	}{
+		{"as it is", `{type: Ready, status: "False", reason: "WaitingForVPC_2", message: m, observedGeneration: 7}`,
+			metav1.Condition{Type: "InfrastructureReady", Status: "False", Reason: "WaitingForVPC_2", Message: "m"}},
+		{"true without a reason", `{type: Ready, status: "True"}`, metav1.Condition{Type: "InfrastructureReady", Status: "True", Reason: "Ready"}},
+		{"false without a reason", `{type: Ready, status: "False", severity: Info}`, metav1.Condition{Type: "InfrastructureReady", Status: "False", Reason: "NotReady"}},
+		{"unknown without a reason", `{type: Ready, status: Unknown, reason: ""}`, metav1.Condition{Type: "InfrastructureReady", Status: "Unknown", Reason: "ReadyUnknown"}},
+		{"a reason of several words", `{type: Ready, status: "False", reason: waiting for vpc}`,
+			metav1.Condition{Type: "InfrastructureReady", Status: "Unknown", Reason: "InvalidConditionReported", Message: `MemoryCluster default/c: condition Ready has reason "waiting for vpc", which is not a word`}},
+		{"a reason without end", `{type: Ready, status: "True", reason: ` + strings.Repeat("x", 1025) + `}`,
+			metav1.Condition{Type: "InfrastructureReady", Status: "Unknown", Reason: "InvalidConditionReported", Message: `MemoryCluster default/c: condition Ready has reason "` + strings.Repeat("x", 100) + `", which is not a word`}},
+		{"no status", `{type: Ready, reason: R}`,
+			metav1.Condition{Type: "InfrastructureReady", Status: "Unknown", Reason: "InvalidConditionReported", Message: `MemoryCluster default/c: condition Ready has status ""; it must be True, False or Unknown`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			object := read(t, V1Beta2, `{kind: MemoryCluster, metadata: {namespace: default, name: c}, status: {conditions: [`+test.condition+`]}}`)
+			got, reported := object.Mirror("Ready", "InfrastructureReady")
+			if diff := cmp.Diff(test.want, got); diff != "" || !reported {
+				t.Errorf("condition (reported: %t; -want +got):\n%s", reported, diff)
+			}
+		})
+	}
+	if _, reported := read(t, V1Beta2, `{}`).Mirror("Ready", "InfrastructureReady"); reported {
+		t.Error("a condition that is not there is reported")
+	}
+}
+
 func TestFromTemplate(t *testing.T) {
 	template := read(t, V1Beta2, `
 apiVersion: infrastructure.cluster.x-k8s.io/v1

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 )
 
 // Condition is the condition of the type given as the provider reports it. Both
@@ -45,6 +48,48 @@ func (o *Object) Condition(conditionType string) (condition *metav1.Condition, m
 		}
 	}
 	return nil, ""
+}
+
+// What a server takes as the reason of a condition.
+var reasonForm = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+
+const reasonLimit = 1024
+
+// Mirror is a condition of the object as one of who refers to it; reported is false when
+// the object has no such condition. What the provider reports is not taken on trust: a
+// reason that the server would refuse would keep the whole status from being written,
+// and older providers give none where all is well.
+func (o *Object) Mirror(source, conditionType string) (mirror metav1.Condition, reported bool) {
+	condition, malformed := o.Condition(source)
+	if condition != nil && condition.Reason == "" {
+		condition.Reason = reasonOf(source, condition.Status)
+	}
+	if condition != nil && (len(condition.Reason) > reasonLimit || !reasonForm.MatchString(condition.Reason)) {
+		malformed = fmt.Sprintf("condition %s has reason %.100q, which is not a word", source, condition.Reason)
+	}
+	switch {
+	case malformed != "":
+		return metav1.Condition{
+			Type: conditionType, Status: metav1.ConditionUnknown, Reason: clusterv1.InvalidConditionReportedReason,
+			Message: fmt.Sprintf("%s %s/%s: %s", o.GetKind(), o.GetNamespace(), o.GetName(), malformed),
+		}, true
+	case condition == nil:
+		return metav1.Condition{}, false
+	default:
+		return metav1.Condition{Type: conditionType, Status: condition.Status, Reason: condition.Reason, Message: condition.Message}, true
+	}
+}
+
+// reasonOf is the word for a condition's status where no other is given.
+func reasonOf(conditionType string, status metav1.ConditionStatus) string {
+	switch status {
+	case metav1.ConditionTrue:
+		return conditionType
+	case metav1.ConditionFalse:
+		return "Not" + conditionType
+	default:
+		return conditionType + "Unknown"
+	}
 }
 
 // Provisioned reports, for an infrastructure cluster or machine, that the provider
