@@ -98,7 +98,8 @@ func setOfMachineObject(ctx context.Context, reader engine.Reader, object client
 
 func sets(ctx context.Context, reader engine.Reader, namespace string, which func(*clusterv1.MachineSet) bool) []engine.Key {
 	list := &clusterv1.MachineSetList{}
-	if err := reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
+	// Nothing is changed in the list, so it need not be a copy of the cache.
+	if err := reader.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	var keys []engine.Key

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
@@ -32,7 +33,7 @@ type Snapshot struct {
 	// and its selector matches.
 	Machines []*clusterv1.Machine
 	// Missing are, by name of a Machine, the objects that it refers to and that are
-	// not there.
+	// not there, or of which that is not known.
 	Missing map[string]Missing
 	// The templates; a zero value with no error where none is referred to.
 	BootstrapTemplate, InfrastructureTemplate plan.Known[*contract.Object]
@@ -42,6 +43,8 @@ type Snapshot struct {
 // Missing says which of a Machine's objects are not there.
 type Missing struct {
 	Bootstrap, Infrastructure bool
+	// Err says why it is not known of one of them; empty when it is.
+	Err string
 }
 
 func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapshot, error) {
@@ -84,7 +87,8 @@ func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapsho
 func observeMachines(ctx context.Context, reader engine.Reader, machineSet *clusterv1.MachineSet) ([]*clusterv1.Machine, error) {
 	selector := adopting(machineSet)
 	list := &clusterv1.MachineList{}
-	if err := reader.List(ctx, list, client.InNamespace(machineSet.Namespace)); err != nil {
+	// A plan changes nothing that it is given, so the list need not be a copy of the cache.
+	if err := reader.List(ctx, list, client.InNamespace(machineSet.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list Machines: %w", err)
 	}
 	var found []*clusterv1.Machine
@@ -103,22 +107,38 @@ func observeMachines(ctx context.Context, reader engine.Reader, machineSet *clus
 // observeMissing looks for the objects of Machines that are still being made.
 func observeMissing(ctx context.Context, reader engine.Reader, machineSet *clusterv1.MachineSet, machines []*clusterv1.Machine) (map[string]Missing, error) {
 	missing := map[string]Missing{}
+	// To find out that a kind cannot be listed takes its time: once is enough.
+	unread := map[schema.GroupKind]string{}
 	for _, machine := range machines {
 		if !metav1.IsControlledBy(machine, machineSet) || machine.DeletionTimestamp != nil {
 			continue
 		}
-		provisioned := machine.Status.Initialization.InfrastructureProvisioned
-		created := machine.Status.Initialization.BootstrapDataSecretCreated
 		lacks := Missing{}
-		var err error
-		if created == nil || !*created {
-			if lacks.Bootstrap, err = isMissing(ctx, reader, "BootstrapConfig", machine.Spec.Bootstrap.ConfigRef, machine.Namespace); err != nil {
-				return nil, err
+		for _, part := range []struct {
+			role    string
+			field   clusterv1.ContractVersionedObjectReference
+			made    *bool
+			missing *bool
+		}{
+			{"BootstrapConfig", machine.Spec.Bootstrap.ConfigRef, machine.Status.Initialization.BootstrapDataSecretCreated, &lacks.Bootstrap},
+			{"InfraMachine", machine.Spec.InfrastructureRef, machine.Status.Initialization.InfrastructureProvisioned, &lacks.Infrastructure},
+		} {
+			ref := contract.RefFrom(part.field)
+			if ref.IsZero() || (part.made != nil && *part.made) {
+				continue
 			}
-		}
-		if provisioned == nil || !*provisioned {
-			if lacks.Infrastructure, err = isMissing(ctx, reader, "InfraMachine", machine.Spec.InfrastructureRef, machine.Namespace); err != nil {
-				return nil, err
+			if why, known := unread[ref.GroupKind()]; known {
+				lacks.Err = why
+				continue
+			}
+			switch _, err := reader.Contract(ctx, part.role, ref, machine.Namespace); {
+			case err == nil, errors.Is(err, engine.ErrNoProvider):
+			case apierrors.IsNotFound(err):
+				*part.missing = true
+			case errors.Is(err, engine.ErrNotListed):
+				unread[ref.GroupKind()], lacks.Err = err.Error(), err.Error()
+			default:
+				return nil, fmt.Errorf("read %s %s: %w", ref.Kind, ref.Name, err)
 			}
 		}
 		if lacks != (Missing{}) {
@@ -126,21 +146,6 @@ func observeMissing(ctx context.Context, reader engine.Reader, machineSet *clust
 		}
 	}
 	return missing, nil
-}
-
-func isMissing(ctx context.Context, reader engine.Reader, role string, field clusterv1.ContractVersionedObjectReference, namespace string) (bool, error) {
-	if !field.IsDefined() {
-		return false, nil
-	}
-	_, err := reader.Contract(ctx, role, contract.RefFrom(field), namespace)
-	switch {
-	case err == nil, errors.Is(err, engine.ErrNoProvider):
-		return false, nil
-	case apierrors.IsNotFound(err):
-		return true, nil
-	default:
-		return false, fmt.Errorf("read %s %s: %w", field.Kind, field.Name, err)
-	}
 }
 
 func observeTemplate(ctx context.Context, reader engine.Reader, role string, field clusterv1.ContractVersionedObjectReference, namespace string) plan.Known[*contract.Object] {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,7 +24,13 @@ import (
 const (
 	name = "machineset"
 
-	updatingInPlace = "UpdatingInPlace"
+	updatingInPlace    = "UpdatingInPlace"
+	completingMachines = "CompletingMachines"
+	markingUpToDate    = "MarkingUpToDate"
+
+	// readRecheck is how often to look again at objects that may not be read: no event
+	// tells when they may.
+	readRecheck = 10 * time.Second
 )
 
 var (
@@ -34,6 +41,9 @@ var (
 // Plan decides what to do for a MachineSet.
 func Plan(s Snapshot) plan.Plan[clusterv1.MachineSetStatus] {
 	decided := decide(s)
+	if _, due := reporting(s); !due.IsZero() && (decided.Recheck.IsZero() || due.Before(decided.Recheck)) {
+		decided.Recheck = due
+	}
 	return plan.Of(decided, status(s, decided.Outcome))
 }
 
@@ -70,20 +80,27 @@ func decide(s Snapshot) plan.Decision {
 	return decided
 }
 
-// keepNumber completes, makes and removes machines.
+// keepNumber removes, completes and makes machines. What is too much goes first: that
+// needs no template, and nothing is to be made for a machine that is to go.
 func keepNumber(s Snapshot) plan.Decision {
+	if surplus := surplus(s); len(surplus) > 0 {
+		return plan.Act(clusterv1.ScalingDownReason, fmt.Sprintf("from %d to %d Machines", len(owned(s)), replicas(s.MachineSet)), surplus...)
+	}
 	if problem := templateProblem(s); problem != nil {
 		return *problem
 	}
 	if completed, err := completions(s); err != nil {
 		return plan.Block("InvalidTemplate", err.Error())
 	} else if len(completed) > 0 {
-		return plan.Act("CompletingMachines", "", completed...)
+		return plan.Act(completingMachines, "", completed...)
 	}
 	if marks := upToDateMarks(s); len(marks) > 0 {
-		return plan.Act("MarkingUpToDate", "", marks...)
+		return plan.Act(markingUpToDate, "", marks...)
 	}
-	return scale(s)
+	if problem := readProblem(s); problem != nil {
+		return *problem
+	}
+	return scaleUp(s)
 }
 
 func ownedByCluster(s Snapshot) bool {
@@ -101,10 +118,16 @@ func claim(s Snapshot) plan.Action {
 	return claim
 }
 
-// active are the machines that count: ours, and not on their way out.
-func active(s Snapshot) []*clusterv1.Machine {
-	owned := machines.ControlledBy(s.Machines, s.MachineSet.UID)
-	return slices.DeleteFunc(owned, machines.Deleting)
+// owned are the machines that count. Those on their way out are among them: one is
+// replaced when it is gone, so that there are never more than were asked for, however
+// long deletions take.
+func owned(s Snapshot) []*clusterv1.Machine {
+	return machines.ControlledBy(s.Machines, s.MachineSet.UID)
+}
+
+// staying are the owned machines that are not on their way out.
+func staying(s Snapshot) []*clusterv1.Machine {
+	return slices.DeleteFunc(owned(s), machines.Deleting)
 }
 
 func replicas(set *clusterv1.MachineSet) int {
@@ -115,7 +138,7 @@ func replicas(set *clusterv1.MachineSet) int {
 }
 
 func deletion(s Snapshot) plan.Decision {
-	owned := machines.ControlledBy(s.Machines, s.MachineSet.UID)
+	owned := owned(s)
 	if len(owned) == 0 {
 		if !slices.Contains(s.MachineSet.Finalizers, clusterv1.MachineSetFinalizer) {
 			return plan.Wait(clusterv1.DeletingReason, "the other finalizers of the MachineSet are not removed yet")
@@ -164,7 +187,10 @@ func adoptions(s Snapshot) []plan.Action {
 // templateProblem says why no machine could be made from the templates. Machines
 // that are there already are not touched by it, so a set with all its machines goes on.
 func templateProblem(s Snapshot) *plan.Decision {
-	if len(active(s)) >= replicas(s.MachineSet) && len(s.Missing) == 0 {
+	lacking := slices.ContainsFunc(staying(s), func(m *clusterv1.Machine) bool {
+		return s.Missing[m.Name].Bootstrap || s.Missing[m.Name].Infrastructure
+	})
+	if len(owned(s)) >= replicas(s.MachineSet) && !lacking {
 		return nil
 	}
 	for _, template := range []plan.Known[*contract.Object]{s.InfrastructureTemplate, s.BootstrapTemplate} {
@@ -176,10 +202,24 @@ func templateProblem(s Snapshot) *plan.Decision {
 	return nil
 }
 
+// readProblem says which objects of machines cannot be read. Whether they are there is
+// not known, so that none is made, and nor are further machines, whose objects could not
+// be read either.
+func readProblem(s Snapshot) *plan.Decision {
+	for _, machine := range sorted(staying(s)) {
+		if unread := s.Missing[machine.Name].Err; unread != "" {
+			problem := plan.Block("ObjectsNotReadable", fmt.Sprintf("it cannot be told whether the objects of Machine %s are there: %s", machine.Name, unread)).
+				At(s.Now.Add(readRecheck))
+			return &problem
+		}
+	}
+	return nil
+}
+
 // completions make the objects that machines refer to and that are not there.
 func completions(s Snapshot) ([]plan.Action, error) {
 	var actions []plan.Action
-	for _, machine := range sorted(active(s)) {
+	for _, machine := range sorted(staying(s)) {
 		lacks := s.Missing[machine.Name]
 		if lacks.Bootstrap && s.BootstrapTemplate.Value != nil {
 			action, err := object(s, machine, s.BootstrapTemplate.Value, machine.Spec.Bootstrap.ConfigRef)
@@ -221,7 +261,7 @@ func inPlace(s Snapshot) []plan.Action {
 	})
 	fields := append([]string{"/metadata/labels", "/metadata/annotations"}, machines.InPlace("/spec")...)
 	var actions []plan.Action
-	for _, machine := range sorted(machines.ControlledBy(s.Machines, s.MachineSet.UID)) {
+	for _, machine := range sorted(owned(s)) {
 		if patch, needed := plan.Follow(machineKind, machine, wanted, name, "the template of its MachineSet asks for it", fields...); needed {
 			actions = append(actions, patch)
 		}
@@ -254,7 +294,7 @@ func upToDateMarks(s Snapshot) []plan.Action {
 			"MachineDeployment "+s.Deployment.Name+" asks for other Machines by now")
 	}
 	var actions []plan.Action
-	for _, machine := range sorted(active(s)) {
+	for _, machine := range sorted(owned(s)) {
 		next := conditions.Next(machine.Status.Conditions, machine.Generation, s.Now, wanted)
 		intent, err := plan.StatusIntent(machineKind, machine, &clusterv1.MachineStatus{Conditions: next})
 		if err != nil || !plan.NeedsApply(plan.Live(machineKind, machine), intent, plan.Manager(name), "status") {
@@ -265,31 +305,40 @@ func upToDateMarks(s Snapshot) []plan.Action {
 	return actions
 }
 
-// scale makes or removes machines until there are as many as asked for.
-func scale(s Snapshot) plan.Decision {
-	now, want := active(s), replicas(s.MachineSet)
-	switch {
-	case len(now) < want:
-		if s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true" {
-			return plan.Wait("MachineCreationDisabled", "no Machine is made while the annotation "+clusterv1.DisableMachineCreateAnnotation+" is there")
+// surplus are the deletes of machines that are too many. Those on their way out come
+// first, so that no other goes in their place.
+func surplus(s Snapshot) []plan.Action {
+	order := machines.DeletionOrder(owned(s), s.MachineSet.Spec.Deletion.Order)
+	var deletes []plan.Action
+	for _, machine := range order[:max(len(order)-replicas(s.MachineSet), 0)] {
+		if !machines.Deleting(machine) {
+			deletes = append(deletes, plan.Delete{On: plan.RefTo(machineKind, machine), Reason: "there are more Machines than asked for"})
 		}
-		actions, err := creations(s, want-len(now))
+	}
+	return deletes
+}
+
+// scaleUp makes machines until there are as many as asked for, and says what is waited
+// for when nothing is to be made.
+func scaleUp(s Snapshot) plan.Decision {
+	have, want := len(owned(s)), replicas(s.MachineSet)
+	going := have - len(staying(s))
+	switch {
+	case have < want && s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true":
+		return plan.Wait("MachineCreationDisabled", "no Machine is made while the annotation "+clusterv1.DisableMachineCreateAnnotation+" is there")
+	case have < want:
+		actions, err := creations(s, want-have)
 		if err != nil {
 			return plan.Block("InvalidMachineNaming", err.Error())
 		}
-		return plan.Act(clusterv1.ScalingUpReason, fmt.Sprintf("from %d to %d Machines", len(now), want), actions...)
-	case len(now) > want:
-		order := machines.DeletionOrder(now, s.MachineSet.Spec.Deletion.Order)
-		var actions []plan.Action
-		for _, machine := range order[:len(now)-want] {
-			actions = append(actions, plan.Delete{On: plan.RefTo(machineKind, machine), Reason: "there are more Machines than asked for"})
-		}
-		return plan.Act(clusterv1.ScalingDownReason, fmt.Sprintf("from %d to %d Machines", len(now), want), actions...)
-	}
-	if going := len(machines.ControlledBy(s.Machines, s.MachineSet.UID)) - len(now); going > 0 {
+		return plan.Act(clusterv1.ScalingUpReason, fmt.Sprintf("from %d to %d Machines", have, want), actions...)
+	case have > want:
 		return plan.Wait(clusterv1.ScalingDownReason, fmt.Sprintf("waiting for %d Machines to be gone", going))
+	case going > 0:
+		return plan.Wait("MachinesDeleting", fmt.Sprintf("waiting for %d Machines to be gone, after which others are made", going))
+	default:
+		return plan.Settle("AllMachinesThere")
 	}
-	return plan.Settle("AllMachinesThere")
 }
 
 // creations are the Machines to add. Their names follow from the set's UID, its
@@ -378,17 +427,17 @@ func invariants(s Snapshot, decided plan.Plan[clusterv1.MachineSetStatus]) []str
 			}
 		case plan.Delete:
 			deleted++
-			if !slices.ContainsFunc(machines.ControlledBy(s.Machines, s.MachineSet.UID), func(m *clusterv1.Machine) bool { return m.UID == action.On.UID }) {
+			if !slices.ContainsFunc(owned(s), func(m *clusterv1.Machine) bool { return m.UID == action.On.UID }) {
 				broken = append(broken, fmt.Sprintf("%s: it is not a Machine of this MachineSet", action))
 			}
 		}
 	}
 	want := replicas(s.MachineSet)
-	if created > 0 && len(active(s))+created > want {
-		broken = append(broken, fmt.Sprintf("%d Machines would be made where %d of %d are there", created, len(active(s)), want))
+	if have := len(owned(s)); created > 0 && have+created > want {
+		broken = append(broken, fmt.Sprintf("%d Machines would be made where %d of %d are there", created, have, want))
 	}
-	if s.MachineSet.DeletionTimestamp == nil && deleted > 0 && len(active(s))-deleted < want {
-		broken = append(broken, fmt.Sprintf("%d Machines would be removed where %d of %d are there", deleted, len(active(s)), want))
+	if stay := len(staying(s)); s.MachineSet.DeletionTimestamp == nil && deleted > 0 && stay-deleted < want {
+		broken = append(broken, fmt.Sprintf("%d Machines would be removed where %d of %d stay", deleted, stay, want))
 	}
 	return broken
 }

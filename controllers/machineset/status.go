@@ -4,6 +4,9 @@ package machineset
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -15,21 +18,21 @@ import (
 
 // status is what a MachineSet shows.
 func status(s Snapshot, outcome plan.Outcome) clusterv1.MachineSetStatus {
-	now := active(s)
-	counters := machines.Count(now)
+	all := owned(s)
+	counters := machines.Count(all)
 	return clusterv1.MachineSetStatus{
 		Selector:           selectorText(s.MachineSet),
 		Replicas:           &counters.Replicas,
 		ReadyReplicas:      &counters.Ready,
 		AvailableReplicas:  &counters.Available,
 		UpToDateReplicas:   &counters.UpToDate,
-		Versions:           machines.Versions(now),
+		Versions:           machines.Versions(all),
 		ObservedGeneration: s.MachineSet.Generation,
 		Conditions: conditions.Next(s.MachineSet.Status.Conditions, s.MachineSet.Generation, s.Now,
 			scalingUp(s, outcome),
 			scalingDown(s),
-			machinesReady(now),
-			machinesUpToDate(s, now, outcome),
+			machinesReady(s, outcome),
+			machinesUpToDate(s, outcome),
 			remediating(),
 			deleting(s, outcome),
 			machines.PausedCondition(machines.Paused(s.Cluster, s.MachineSet)),
@@ -47,11 +50,11 @@ func selectorText(set *clusterv1.MachineSet) string {
 }
 
 func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
-	now, want := len(active(s)), replicas(s.MachineSet)
-	if now >= want || s.MachineSet.DeletionTimestamp != nil {
+	have, want := len(owned(s)), replicas(s.MachineSet)
+	if have >= want || s.MachineSet.DeletionTimestamp != nil {
 		return conditions.False(clusterv1.ScalingUpCondition, clusterv1.NotScalingUpReason, "")
 	}
-	message := fmt.Sprintf("Scaling up from %d to %d replicas", now, want)
+	message := fmt.Sprintf("Scaling up from %d to %d replicas", have, want)
 	switch {
 	case s.LastFailure != nil:
 		message += ": " + s.LastFailure.Message
@@ -62,51 +65,85 @@ func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
 }
 
 func scalingDown(s Snapshot) metav1.Condition {
-	owned := machines.ControlledBy(s.Machines, s.MachineSet.UID)
-	want := replicas(s.MachineSet)
+	have, want := len(owned(s)), replicas(s.MachineSet)
 	if s.MachineSet.DeletionTimestamp != nil {
 		want = 0
 	}
-	if len(owned) <= want {
+	if have <= want {
 		return conditions.False(clusterv1.ScalingDownCondition, clusterv1.NotScalingDownReason, "")
 	}
-	return conditions.True(clusterv1.ScalingDownCondition, clusterv1.ScalingDownReason,
-		fmt.Sprintf("Scaling down from %d to %d replicas", len(owned), want))
+	message := fmt.Sprintf("Scaling down from %d to %d replicas", have, want)
+	if deleteFailed(s) {
+		message += ": " + s.LastFailure.Message
+	}
+	return conditions.True(clusterv1.ScalingDownCondition, clusterv1.ScalingDownReason, message)
 }
 
-func machinesReady(now []*clusterv1.Machine) metav1.Condition {
-	if len(now) == 0 {
+// deleteFailed reports that what failed last was the removal of a machine.
+func deleteFailed(s Snapshot) bool {
+	return s.LastFailure != nil && slices.ContainsFunc(owned(s), func(m *clusterv1.Machine) bool {
+		return s.LastFailure.Action == plan.Delete{On: plan.RefTo(machineKind, m)}.String()
+	})
+}
+
+func machinesReady(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	if outcome.Reason == completingMachines && s.LastFailure != nil {
+		return conditions.False(clusterv1.MachinesReadyCondition, clusterv1.NotReadyReason,
+			"what the Machines refer to cannot be made: "+s.LastFailure.Message)
+	}
+	all := owned(s)
+	if len(all) == 0 {
 		return conditions.True(clusterv1.MachinesReadyCondition, clusterv1.NoReplicasReason, "")
 	}
 	return conditions.Aggregate(clusterv1.MachinesReadyCondition,
 		conditions.Reasons{True: clusterv1.ReadyReason, False: clusterv1.NotReadyReason, Unknown: clusterv1.ReadyUnknownReason},
-		"Machine", clusterv1.ReadyCondition, machines.Members(now, clusterv1.ReadyCondition))
+		"Machine", clusterv1.ReadyCondition, machines.Members(all, clusterv1.ReadyCondition))
 }
 
-func machinesUpToDate(s Snapshot, now []*clusterv1.Machine, outcome plan.Outcome) metav1.Condition {
-	if outcome.Reason == updatingInPlace && s.LastFailure != nil {
-		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason,
-			"spec.template does not reach the Machines: "+s.LastFailure.Message)
+// reporting are the machines that are told to be up to date or not, and when another one
+// is. A set that stands alone tells of none.
+func reporting(s Snapshot) (counting []*clusterv1.Machine, recheck time.Time) {
+	if s.Deployment == nil {
+		return nil, time.Time{}
 	}
-	if len(now) == 0 || s.Deployment == nil {
+	return conditions.Reporting(owned(s), func(m *clusterv1.Machine) []metav1.Condition { return m.Status.Conditions }, clusterv1.UpToDateCondition, s.Now)
+}
+
+func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	if s.LastFailure != nil {
+		switch outcome.Reason {
+		case updatingInPlace:
+			return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason,
+				"spec.template does not reach the Machines: "+s.LastFailure.Message)
+		case markingUpToDate:
+			return conditions.Unknown(clusterv1.MachinesUpToDateCondition, clusterv1.UpToDateUnknownReason,
+				"the Machines cannot be marked: "+s.LastFailure.Message)
+		}
+	}
+	counting, _ := reporting(s)
+	if len(counting) == 0 {
 		return conditions.True(clusterv1.MachinesUpToDateCondition, clusterv1.NoReplicasReason, "")
 	}
 	return conditions.Aggregate(clusterv1.MachinesUpToDateCondition,
 		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason},
-		"Machine", clusterv1.UpToDateCondition, machines.Members(now, clusterv1.UpToDateCondition))
+		"Machine", clusterv1.UpToDateCondition, machines.Members(counting, clusterv1.UpToDateCondition))
 }
 
 func remediating() metav1.Condition {
 	return conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, "")
 }
 
+// deleting tells the step of the deletion, and what went wrong there last.
 func deleting(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	if s.MachineSet.DeletionTimestamp == nil {
 		return conditions.False(clusterv1.DeletingCondition, clusterv1.NotDeletingReason, "")
 	}
-	reason := clusterv1.DeletingReason
+	reason, message := clusterv1.DeletingReason, outcome.Message
 	if outcome.Reason == clusterv1.DeletionCompletedReason {
 		reason = clusterv1.DeletionCompletedReason
 	}
-	return conditions.True(clusterv1.DeletingCondition, reason, outcome.Message)
+	if s.LastFailure != nil {
+		message = strings.TrimPrefix(fmt.Sprintf("%s; %s failed: %s", message, s.LastFailure.Action, s.LastFailure.Message), "; ")
+	}
+	return conditions.True(clusterv1.DeletingCondition, reason, message)
 }
