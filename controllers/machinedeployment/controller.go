@@ -54,7 +54,8 @@ func deploymentOfMachine(ctx context.Context, reader engine.Reader, machine clie
 
 func deploymentsOfCluster(ctx context.Context, reader engine.Reader, cluster client.Object) []engine.Key {
 	list := &clusterv1.MachineDeploymentList{}
-	if err := reader.List(ctx, list, client.InNamespace(cluster.GetNamespace())); err != nil {
+	// Nothing is changed in the list, so it need not be a copy of the cache.
+	if err := reader.List(ctx, list, client.InNamespace(cluster.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	var keys []engine.Key

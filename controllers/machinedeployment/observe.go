@@ -54,7 +54,8 @@ func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapsho
 		}
 	}
 	machines := &clusterv1.MachineList{}
-	if err := reader.List(ctx, machines, client.InNamespace(key.Namespace)); err != nil {
+	// A plan changes nothing that it is given, so the list need not be a copy of the cache.
+	if err := reader.List(ctx, machines, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return snapshot, fmt.Errorf("list Machines: %w", err)
 	}
 	for i := range machines.Items {

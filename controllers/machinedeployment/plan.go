@@ -23,6 +23,9 @@ import (
 const (
 	name = "machinedeployment"
 
+	clusterNotFound    = "ClusterNotFound"
+	rolloutsPaused     = "RolloutsPaused"
+	scaling            = "Scaling"
 	updatingInPlace    = "UpdatingInPlace"
 	machineSetDeleting = "MachineSetDeleting"
 )
@@ -38,24 +41,30 @@ var (
 // Plan decides what to do for a MachineDeployment.
 func Plan(s Snapshot) plan.Plan[clusterv1.MachineDeploymentStatus] {
 	decided := decide(s)
+	if _, due := reporting(s); !due.IsZero() && (decided.Recheck.IsZero() || due.Before(decided.Recheck)) {
+		decided.Recheck = due
+	}
 	return plan.Of(decided, status(s, decided.Outcome))
 }
 
 func decide(s Snapshot) plan.Decision {
-	if paused, why := pausedWhy(s); paused {
+	if paused, why := machines.Paused(s.Cluster, s.Deployment); paused {
 		return plan.Wait(clusterv1.PausedReason, why)
 	}
 	if s.Deployment.DeletionTimestamp != nil {
 		return deletion(s)
 	}
 	if s.Cluster == nil {
-		return plan.Wait("ClusterNotFound", fmt.Sprintf("Cluster %s does not exist yet", s.Deployment.Spec.ClusterName))
+		return plan.Wait(clusterNotFound, fmt.Sprintf("Cluster %s does not exist yet", s.Deployment.Spec.ClusterName))
 	}
 	if s.Cluster.DeletionTimestamp != nil {
 		return plan.Wait("ClusterDeleting", fmt.Sprintf("Cluster %s is being deleted", s.Cluster.Name))
 	}
 	if claim := claim(s); plan.NeedsApply(plan.Live(kind, s.Deployment), claim.Object, plan.Manager(name, claim.Aspect), "") {
 		return plan.Act("Adopting", "", claim)
+	}
+	if len(s.Sets) == 0 && pausesRollouts(s) {
+		return plan.Wait(rolloutsPaused, "no MachineSet is made for spec.template while spec.paused is true")
 	}
 	if len(s.Sets) == 0 {
 		return plan.Act("CreatingMachineSet", "", plan.Create{Object: newSet(s), Reason: "there is no MachineSet for the template yet"})
@@ -78,7 +87,7 @@ func keepSet(s Snapshot, staying, going []*clusterv1.MachineSet) plan.Decision {
 		set = staying[len(staying)-1]
 	}
 	if sync := syncReplicas(s, set); sync != nil {
-		return plan.Act("Scaling", fmt.Sprintf("MachineSet %s to %d replicas", set.Name, replicas(s.Deployment)), sync)
+		return plan.Act(scaling, fmt.Sprintf("MachineSet %s to %d replicas", set.Name, replicas(s.Deployment)), sync)
 	}
 	// Not in one wave with the number: that is kept even if the template cannot be
 	// passed on, as when a label in it is not valid.
@@ -101,15 +110,11 @@ func keepSet(s Snapshot, staying, going []*clusterv1.MachineSet) plan.Decision {
 	}
 }
 
-func pausedWhy(s Snapshot) (bool, string) {
-	paused, why := machines.Paused(s.Cluster, s.Deployment)
-	if s.Deployment.Spec.Paused != nil && *s.Deployment.Spec.Paused {
-		if why != "" {
-			why += ", and "
-		}
-		return true, why + "spec.paused is true"
-	}
-	return paused, why
+// pausesRollouts reports that no MachineSet is to be made for the template. That is all
+// that spec.paused does: the number of Machines, what can be changed in them and the
+// deletion go on.
+func pausesRollouts(s Snapshot) bool {
+	return s.Deployment.Spec.Paused != nil && *s.Deployment.Spec.Paused
 }
 
 func replicas(deployment *clusterv1.MachineDeployment) int32 {

@@ -4,6 +4,9 @@ package machinedeployment
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -32,10 +35,10 @@ func status(s Snapshot, outcome plan.Outcome) clusterv1.MachineDeploymentStatus 
 			machinesUpToDate(s, outcome),
 			rollingOut(s),
 			scalingUp(s, outcome),
-			scalingDown(s),
+			scalingDown(s, outcome),
 			conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, ""),
 			deleting(s, outcome),
-			machines.PausedCondition(pausedWhy(s)),
+			machines.PausedCondition(machines.Paused(s.Cluster, s.Deployment)),
 		),
 	}
 }
@@ -99,6 +102,12 @@ func machinesReady(s Snapshot) metav1.Condition {
 		"Machine", clusterv1.ReadyCondition, machines.Members(s.Machines, clusterv1.ReadyCondition))
 }
 
+// reporting are the machines that are told to be up to date or not, and when another one
+// is.
+func reporting(s Snapshot) (counting []*clusterv1.Machine, recheck time.Time) {
+	return conditions.Reporting(s.Machines, func(m *clusterv1.Machine) []metav1.Condition { return m.Status.Conditions }, clusterv1.UpToDateCondition, s.Now)
+}
+
 func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	if changed := templateChanged(s); changed != "" {
 		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason, changed)
@@ -110,12 +119,13 @@ func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
 		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason,
 			"spec.template does not reach the Machines: "+s.LastFailure.Message)
 	}
-	if len(s.Machines) == 0 {
+	counting, _ := reporting(s)
+	if len(counting) == 0 {
 		return conditions.True(clusterv1.MachinesUpToDateCondition, clusterv1.NoReplicasReason, "")
 	}
 	return conditions.Aggregate(clusterv1.MachinesUpToDateCondition,
 		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason},
-		"Machine", clusterv1.UpToDateCondition, machines.Members(s.Machines, clusterv1.UpToDateCondition))
+		"Machine", clusterv1.UpToDateCondition, machines.Members(counting, clusterv1.UpToDateCondition))
 }
 
 func rollingOut(s Snapshot) metav1.Condition {
@@ -128,27 +138,27 @@ func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
 		return conditions.False(clusterv1.ScalingUpCondition, clusterv1.NotScalingUpReason, "")
 	}
 	message := fmt.Sprintf("Scaling up from %d to %d replicas", have, want)
-	if said := whatSetsSay(s); said != "" {
+	if said := whatSetsSay(s, clusterv1.ScalingUpCondition); said != "" {
 		message += ": " + said
 	} else if s.LastFailure != nil {
 		message += ": " + s.LastFailure.Message
-	} else if outcome.Kind == plan.Blocked || outcome.Reason == "ClusterNotFound" || outcome.Reason == machineSetDeleting {
+	} else if outcome.Kind == plan.Blocked || slices.Contains([]string{clusterNotFound, machineSetDeleting, rolloutsPaused}, outcome.Reason) {
 		message += " does not go on: " + outcome.Message
 	}
 	return conditions.True(clusterv1.ScalingUpCondition, clusterv1.ScalingUpReason, message)
 }
 
-// whatSetsSay is why a MachineSet of the MachineDeployment does not get on.
-func whatSetsSay(s Snapshot) string {
+// whatSetsSay is what a MachineSet of the MachineDeployment tells of the scaling.
+func whatSetsSay(s Snapshot, conditionType string) string {
 	for _, set := range bySeniority(s.Sets) {
-		if condition := conditions.Find(set.Status.Conditions, clusterv1.ScalingUpCondition); condition != nil && condition.Status == metav1.ConditionTrue {
+		if condition := conditions.Find(set.Status.Conditions, conditionType); condition != nil && condition.Status == metav1.ConditionTrue {
 			return "MachineSet " + set.Name + ": " + condition.Message
 		}
 	}
 	return ""
 }
 
-func scalingDown(s Snapshot) metav1.Condition {
+func scalingDown(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	have, want := len(s.Machines), int(replicas(s.Deployment))
 	if s.Deployment.DeletionTimestamp != nil {
 		want = 0
@@ -156,16 +166,26 @@ func scalingDown(s Snapshot) metav1.Condition {
 	if have <= want {
 		return conditions.False(clusterv1.ScalingDownCondition, clusterv1.NotScalingDownReason, "")
 	}
-	return conditions.True(clusterv1.ScalingDownCondition, clusterv1.ScalingDownReason, fmt.Sprintf("Scaling down from %d to %d replicas", have, want))
+	message := fmt.Sprintf("Scaling down from %d to %d replicas", have, want)
+	if said := whatSetsSay(s, clusterv1.ScalingDownCondition); said != "" {
+		message += ": " + said
+	} else if s.LastFailure != nil && (outcome.Reason == scaling || s.Deployment.DeletionTimestamp != nil) {
+		message += ": " + s.LastFailure.Message
+	}
+	return conditions.True(clusterv1.ScalingDownCondition, clusterv1.ScalingDownReason, message)
 }
 
+// deleting tells the step of the deletion, and what went wrong there last.
 func deleting(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	if s.Deployment.DeletionTimestamp == nil {
 		return conditions.False(clusterv1.DeletingCondition, clusterv1.NotDeletingReason, "")
 	}
-	reason := clusterv1.DeletingReason
+	reason, message := clusterv1.DeletingReason, outcome.Message
 	if outcome.Reason == clusterv1.DeletionCompletedReason {
 		reason = clusterv1.DeletionCompletedReason
 	}
-	return conditions.True(clusterv1.DeletingCondition, reason, outcome.Message)
+	if s.LastFailure != nil {
+		message = strings.TrimPrefix(fmt.Sprintf("%s; %s failed: %s", message, s.LastFailure.Action, s.LastFailure.Message), "; ")
+	}
+	return conditions.True(clusterv1.DeletingCondition, reason, message)
 }
