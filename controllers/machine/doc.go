@@ -43,9 +43,10 @@
 //     Machine was made with the same reference). Then it is not deleted here, and while
 //     both live the second Machine is blocked.
 //
-// When the kind itself is not installed (no CRD of that name) no object of it can
-// exist, and the deletion goes on. A CRD that is there but follows no contract we know
-// may have objects: then the deletion is blocked until somebody decides.
+// When the API has no such kind (no CRD of that name, or one that serves a kind of
+// another spelling) no object of it can exist, and the deletion goes on. A CRD that is
+// there but follows no contract we know, or whose objects may not be listed, may have
+// objects: then the deletion is blocked until somebody decides.
 //
 // A workload cluster that cannot be reached never holds a deletion up for longer than
 // nodeDeletionTimeoutSeconds, counted from the deletion or from the last successful

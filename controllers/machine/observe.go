@@ -29,8 +29,9 @@ type Snapshot struct {
 	Cluster *clusterv1.Cluster
 	// Bootstrap and Infrastructure are the objects that the Machine refers to.
 	Bootstrap, Infrastructure Referenced
-	// Node is the one with the Machine's provider ID; nil with no error when there is
-	// none, or when no provider ID is known yet.
+	// Node is the one with the Machine's provider ID, or of the name that the Machine
+	// noted where a deletion has lost the ID; nil with no error when there is none, or
+	// when no provider ID is known yet.
 	Node plan.Known[*corev1.Node]
 	// Connection is how the one to the workload cluster stands.
 	Connection Connection
@@ -114,12 +115,8 @@ func observeObject(ctx context.Context, reader engine.Reader, role string, machi
 	switch {
 	case err == nil:
 		return Referenced{Object: object}, nil
-	case errors.Is(err, engine.ErrNoProvider):
-		_, installed, crdErr := readCRD(ctx, reader, ref)
-		if crdErr != nil {
-			return Referenced{}, crdErr
-		}
-		return Referenced{Err: err.Error(), NoKind: !installed}, nil
+	case errors.Is(err, engine.ErrNoProvider), errors.Is(err, engine.ErrNotListed):
+		return Referenced{Err: err.Error(), NoKind: errors.Is(err, engine.ErrNoKind)}, nil
 	case apierrors.IsNotFound(err) && machines.Deleting(machine):
 		return observeLive(ctx, reader, ref, machine.Namespace)
 	case apierrors.IsNotFound(err):
@@ -171,7 +168,10 @@ func readCRD(ctx context.Context, reader engine.Reader, ref contract.Ref) (*meta
 // fact to plan with.
 func observeNode(ctx context.Context, reader engine.Reader, snapshot *Snapshot) {
 	id := providerID(*snapshot)
-	if id == "" {
+	// The ID can be lost with the infrastructure object, if that went before the Machine
+	// could take it over. The name that the Node had must do then.
+	byName := id == "" && machines.Deleting(snapshot.Machine) && snapshot.Machine.Status.NodeRef.IsDefined()
+	if id == "" && !byName {
 		return
 	}
 	workloads := reader.Workloads()
@@ -188,20 +188,43 @@ func observeNode(ctx context.Context, reader engine.Reader, snapshot *Snapshot) 
 		snapshot.Node = plan.Unknown[*corev1.Node](err, reader.Now())
 		return
 	}
+	if byName {
+		snapshot.Node = nodeNamed(ctx, reader, nodes, snapshot.Machine)
+	} else {
+		snapshot.Node = nodeWithID(ctx, reader, nodes, id)
+	}
+}
+
+func nodeWithID(ctx context.Context, reader engine.Reader, nodes client.Reader, id string) plan.Known[*corev1.Node] {
 	list := &corev1.NodeList{}
 	if err := nodes.List(ctx, list, client.MatchingFields{"spec.providerID": id}); err != nil {
-		snapshot.Node = plan.Unknown[*corev1.Node](fmt.Errorf("list Nodes: %w", err), reader.Now())
-		return
+		return plan.Unknown[*corev1.Node](fmt.Errorf("list Nodes: %w", err), reader.Now())
 	}
 	switch len(list.Items) {
 	case 0:
-		snapshot.Node = plan.KnownValue[*corev1.Node](nil, reader.Now())
+		return plan.KnownValue[*corev1.Node](nil, reader.Now())
 	case 1:
-		snapshot.Node = plan.KnownValue(&list.Items[0], reader.Now())
+		return plan.KnownValue(&list.Items[0], reader.Now())
 	default:
-		snapshot.Node = plan.Unknown[*corev1.Node](fmt.Errorf("Nodes %s and %s both have spec.providerID %s; delete the one that is not of this Machine",
+		return plan.Unknown[*corev1.Node](fmt.Errorf("Nodes %s and %s both have spec.providerID %s; delete the one that is not of this Machine",
 			list.Items[0].Name, list.Items[1].Name, id), reader.Now())
 	}
+}
+
+// nodeNamed is the Node that the Machine had by its name, unless a Node of that name is
+// another Machine's by now.
+func nodeNamed(ctx context.Context, reader engine.Reader, nodes client.Reader, machine *clusterv1.Machine) plan.Known[*corev1.Node] {
+	node := &corev1.Node{}
+	switch err := nodes.Get(ctx, client.ObjectKey{Name: machine.Status.NodeRef.Name}, node); {
+	case apierrors.IsNotFound(err):
+		return plan.KnownValue[*corev1.Node](nil, reader.Now())
+	case err != nil:
+		return plan.Unknown[*corev1.Node](fmt.Errorf("read Node %s: %w", machine.Status.NodeRef.Name, err), reader.Now())
+	}
+	if noted, ok := node.Annotations[clusterv1.MachineAnnotation]; ok && noted != machine.Name {
+		return plan.KnownValue[*corev1.Node](nil, reader.Now())
+	}
+	return plan.KnownValue(node, reader.Now())
 }
 
 func observeControlPlane(ctx context.Context, reader engine.Reader, machine *clusterv1.Machine, cluster *clusterv1.Cluster) (ControlPlane, error) {
@@ -214,6 +237,8 @@ func observeControlPlane(ctx context.Context, reader engine.Reader, machine *clu
 			seen.External = object.ExternallyManagedControlPlane()
 		case apierrors.IsNotFound(err), errors.Is(err, engine.ErrNoProvider):
 			seen.Going = true
+		case errors.Is(err, engine.ErrNotListed):
+			// It may well be there and stay. Whether it has other Machines is known.
 		default:
 			return seen, fmt.Errorf("read %s %s: %w", ref.Kind, ref.Name, err)
 		}

@@ -32,7 +32,7 @@ func nodeActions(s Snapshot) []plan.Action {
 	}
 	intent.SetAnnotations(nodeAnnotations(s))
 	// The cache keeps no managedFields, so labels that are to go do not show there;
-	// they show in the annotation that lists what came from the Machine.
+	// they show in the annotation that lists all that are stated here.
 	if plan.NeedsApply(plan.Live(nodeKind, node), intent, plan.Manager(name), "") {
 		actions = append(actions, plan.Apply{Object: intent, In: workloadOf(s), Reason: "it is the Node of Machine " + s.Machine.Name})
 	}
@@ -80,7 +80,7 @@ func goesToNode(key string) bool {
 }
 
 func nodeAnnotations(s Snapshot) map[string]string {
-	synced := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Machine.Labels)), func(key string) bool { return !goesToNode(key) })
+	synced := slices.Sorted(maps.Keys(nodeLabels(s)))
 	annotations := map[string]string{
 		clusterv1.ClusterNameAnnotation:       s.Machine.Spec.ClusterName,
 		clusterv1.ClusterNamespaceAnnotation:  s.Machine.Namespace,

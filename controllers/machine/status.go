@@ -4,7 +4,6 @@ package machine
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -233,9 +232,6 @@ func infrastructureReady(s Snapshot) metav1.Condition {
 		})
 }
 
-// conditionReason is what a reason of a condition has to look like.
-var conditionReason = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
-
 // mirrored is the Ready condition of an object as a condition of the Machine. lacks
 // says what the object does not report yet; it speaks where the object has no such
 // condition.
@@ -252,31 +248,13 @@ func mirrored(s Snapshot, conditionType string, seen Referenced, field clusterv1
 	if owner := foreignController(s.Machine, seen.Object); owner != nil {
 		return conditions.False(conditionType, clusterv1.NotReadyReason, fmt.Sprintf("%s belongs to %s %s", object, owner.Kind, owner.Name))
 	}
-	reported, malformed := seen.Object.Condition(clusterv1.ReadyCondition)
-	if reported != nil && reported.Reason != "" && !conditionReason.MatchString(reported.Reason) {
-		malformed = fmt.Sprintf("condition Ready has reason %q, which is not a word", reported.Reason)
+	if mirror, reported := seen.Object.Mirror(clusterv1.ReadyCondition, conditionType); reported {
+		return mirror
 	}
-	missing := lacks(seen.Object)
-	switch {
-	case malformed != "":
-		return conditions.Unknown(conditionType, clusterv1.InvalidConditionReportedReason, fmt.Sprintf("%s: %s", object, malformed))
-	case reported != nil:
-		return mirror(conditionType, *reported)
-	case missing != "":
+	if missing := lacks(seen.Object); missing != "" {
 		return conditions.False(conditionType, clusterv1.NotReadyReason, object+" "+missing)
-	default:
-		return conditions.True(conditionType, clusterv1.ReadyReason, "")
 	}
-}
-
-func mirror(conditionType string, reported metav1.Condition) metav1.Condition {
-	reason := reported.Reason
-	if reason == "" {
-		reason = map[metav1.ConditionStatus]string{
-			metav1.ConditionTrue: clusterv1.ReadyReason, metav1.ConditionFalse: clusterv1.NotReadyReason, metav1.ConditionUnknown: clusterv1.ReadyUnknownReason,
-		}[reported.Status]
-	}
-	return metav1.Condition{Type: conditionType, Status: reported.Status, Reason: reason, Message: reported.Message}
+	return conditions.True(conditionType, clusterv1.ReadyReason, "")
 }
 
 // deleting tells the step of the deletion, and what went wrong there last.
