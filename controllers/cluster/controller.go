@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
@@ -28,6 +29,7 @@ func Controller() engine.Controller[Snapshot, clusterv1.ClusterStatus] {
 			}),
 			engine.Contract("InfraCluster", referring),
 			engine.Contract("ControlPlane", referring),
+			engine.Live(&corev1.Secret{}),
 			engine.WorkloadNodes(func(_ context.Context, _ engine.Reader, event engine.WorkloadEvent) []engine.Key {
 				if event.Node != nil {
 					return nil
@@ -42,6 +44,7 @@ func Controller() engine.Controller[Snapshot, clusterv1.ClusterStatus] {
 			engine.Writes(machineKind, "delete"),
 			engine.WritesContract("InfraCluster", "patch", "delete"),
 			engine.WritesContract("ControlPlane", "patch", "delete"),
+			engine.Writes(secretKind, "create"),
 		},
 		Observe: observe,
 		Subject: func(s Snapshot) client.Object {
@@ -64,7 +67,8 @@ func named(namespace, cluster string) []engine.Key {
 // already or not.
 func referring(ctx context.Context, reader engine.Reader, object client.Object) []engine.Key {
 	list := &clusterv1.ClusterList{}
-	if err := reader.List(ctx, list, client.InNamespace(object.GetNamespace())); err != nil {
+	// Nothing is changed in the list, so it need not be a copy of the cache.
+	if err := reader.List(ctx, list, client.InNamespace(object.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	objectKind := object.GetObjectKind().GroupVersionKind()

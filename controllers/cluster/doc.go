@@ -6,6 +6,6 @@
 // order.
 //
 // It decides in which order things go when a Cluster is deleted: workers first, then
-// the control plane, then the infrastructure. It never makes anything, and deletes
-// only what it claimed before.
+// the control plane, then the infrastructure. It makes nothing but the kubeconfig of a
+// Cluster that has no control plane object, and deletes only what it claimed before.
 package cluster

@@ -29,7 +29,9 @@ type Snapshot struct {
 	Sets        []*clusterv1.MachineSet
 	Machines    []*clusterv1.Machine
 	// Connection is how the workload cluster can be reached.
-	Connection  engine.Probe
+	Connection engine.Probe
+	// Kubeconfig is looked at only where this controller has to make it.
+	Kubeconfig  Kubeconfig
 	LastFailure *plan.Failure
 }
 
@@ -39,10 +41,19 @@ type Referenced struct {
 	Object *contract.Object
 	// OwnedBy is another Cluster that exists and owns the object; empty for none.
 	OwnedBy string
-	// NoProvider says that no provider serves the kind; empty otherwise.
-	NoProvider string
+	// Err says why it is not known whether the object exists; empty when it is.
+	Err string
 	// NoKind is true when the API has no such kind, so that no object can exist.
 	NoKind bool
+}
+
+// ours is the object, unless it belongs to another Cluster: what that one has reached
+// says nothing about this.
+func (r Referenced) ours() *contract.Object {
+	if r.OwnedBy != "" {
+		return nil
+	}
+	return r.Object
 }
 
 func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapshot, error) {
@@ -65,6 +76,11 @@ func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapsho
 	if workloads := reader.Workloads(); workloads != nil && cluster.Spec.ControlPlaneEndpoint.IsValid() && cluster.DeletionTimestamp == nil {
 		snapshot.Connection = workloads.Probe(key)
 	}
+	if makesKubeconfig(snapshot) {
+		if snapshot.Kubeconfig, err = observeKubeconfig(ctx, reader, snapshot); err != nil {
+			return snapshot, err
+		}
+	}
 	return snapshot, nil
 }
 
@@ -77,10 +93,8 @@ func observeReferenced(ctx context.Context, reader engine.Reader, role string, f
 	case err == nil:
 		other, err := otherOwner(ctx, reader, object, cluster)
 		return Referenced{Object: object, OwnedBy: other}, err
-	case errors.Is(err, engine.ErrNoKind):
-		return Referenced{NoProvider: err.Error(), NoKind: true}, nil
 	case errors.Is(err, engine.ErrNoProvider), errors.Is(err, engine.ErrNotListed):
-		return Referenced{NoProvider: err.Error()}, nil
+		return Referenced{Err: err.Error(), NoKind: errors.Is(err, engine.ErrNoKind)}, nil
 	case apierrors.IsNotFound(err):
 		return Referenced{}, nil
 	default:
@@ -109,8 +123,9 @@ func otherOwner(ctx context.Context, reader engine.Reader, object *contract.Obje
 
 func observeDescendants(ctx context.Context, reader engine.Reader, snapshot *Snapshot) error {
 	namespace, name := client.InNamespace(snapshot.Cluster.Namespace), snapshot.Cluster.Name
+	// A plan changes nothing that it is given, so the lists need not be copies of the cache.
 	deployments := &clusterv1.MachineDeploymentList{}
-	if err := reader.List(ctx, deployments, namespace); err != nil {
+	if err := reader.List(ctx, deployments, namespace, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list MachineDeployments: %w", err)
 	}
 	for i := range deployments.Items {
@@ -119,7 +134,7 @@ func observeDescendants(ctx context.Context, reader engine.Reader, snapshot *Sna
 		}
 	}
 	sets := &clusterv1.MachineSetList{}
-	if err := reader.List(ctx, sets, namespace); err != nil {
+	if err := reader.List(ctx, sets, namespace, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list MachineSets: %w", err)
 	}
 	for i := range sets.Items {
@@ -128,7 +143,7 @@ func observeDescendants(ctx context.Context, reader engine.Reader, snapshot *Sna
 		}
 	}
 	machines := &clusterv1.MachineList{}
-	if err := reader.List(ctx, machines, namespace); err != nil {
+	if err := reader.List(ctx, machines, namespace, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list Machines: %w", err)
 	}
 	for i := range machines.Items {

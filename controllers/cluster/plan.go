@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -21,6 +22,9 @@ const (
 	// providerRecheck is how often a missing provider is looked for: its CRD brings
 	// no event here.
 	providerRecheck = 10 * time.Second
+	// secretRecheck is how often Secrets that are needed are looked for: they are not
+	// watched.
+	secretRecheck = 10 * time.Second
 )
 
 var (
@@ -28,16 +32,28 @@ var (
 	deploymentKind = clusterv1.GroupVersion.WithKind("MachineDeployment")
 	setKind        = clusterv1.GroupVersion.WithKind("MachineSet")
 	machineKind    = clusterv1.GroupVersion.WithKind("Machine")
+	secretKind     = corev1.SchemeGroupVersion.WithKind("Secret")
 )
 
 // Plan decides what to do for a Cluster.
 func Plan(s Snapshot) plan.Plan[clusterv1.ClusterStatus] {
 	decided := decide(s)
-	shown := status(s, decided.Outcome)
-	if graceEnd := connectionGraceEnd(s); !graceEnd.IsZero() && len(decided.Actions) == 0 && (decided.Recheck.IsZero() || graceEnd.Before(decided.Recheck)) {
-		decided.Recheck = graceEnd
+	if len(decided.Actions) == 0 {
+		_, controlPlaneDue := reporting(s, true)
+		_, workersDue := reporting(s, false)
+		decided.Recheck = earliest(decided.Recheck, connectionGraceEnd(s), controlPlaneDue, workersDue)
 	}
-	return plan.Of(decided, shown)
+	return plan.Of(decided, status(s, decided.Outcome))
+}
+
+func earliest(times ...time.Time) time.Time {
+	var first time.Time
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 func decide(s Snapshot) plan.Decision {
@@ -47,19 +63,34 @@ func decide(s Snapshot) plan.Decision {
 	if s.Cluster.DeletionTimestamp != nil {
 		return deletion(s)
 	}
-	if !slices.Contains(s.Cluster.Finalizers, clusterv1.ClusterFinalizer) {
-		return plan.Act("Claiming", "", plan.AddFinalizer(kind, s.Cluster, clusterv1.ClusterFinalizer))
+	if first := preparation(s); first != nil {
+		return *first
 	}
-	if taken := taken(s); taken != nil {
-		return *taken
-	}
-	if claims := claims(s); len(claims) > 0 {
-		return plan.Act("ClaimingReferences", "", claims...)
-	}
-	if endpoint := endpoint(s); endpoint != nil {
-		return plan.Act("SettingEndpoint", "", endpoint)
+	if kubeconfig := createKubeconfig(s); kubeconfig != nil {
+		return plan.Act("CreatingKubeconfig", "", kubeconfig)
 	}
 	return standing(s)
+}
+
+// preparation brings the Cluster and what it refers to together; nil when they are.
+func preparation(s Snapshot) *plan.Decision {
+	act := func(reason string, actions ...plan.Action) *plan.Decision {
+		decided := plan.Act(reason, "", actions...)
+		return &decided
+	}
+	if !slices.Contains(s.Cluster.Finalizers, clusterv1.ClusterFinalizer) {
+		return act("Claiming", plan.AddFinalizer(kind, s.Cluster, clusterv1.ClusterFinalizer))
+	}
+	if taken := taken(s); taken != nil {
+		return taken
+	}
+	if claims := claims(s); len(claims) > 0 {
+		return act("ClaimingReferences", claims...)
+	}
+	if endpoint := endpoint(s); endpoint != nil {
+		return act("SettingEndpoint", endpoint)
+	}
+	return nil
 }
 
 // standing says what the Cluster waits for when there is nothing for it to do.
@@ -67,8 +98,8 @@ func standing(s Snapshot) plan.Decision {
 	infrastructure, controlPlane := s.Cluster.Spec.InfrastructureRef, s.Cluster.Spec.ControlPlaneRef
 	provisioned := s.Cluster.Status.Initialization.InfrastructureProvisioned
 	for _, referenced := range []Referenced{s.Infrastructure, s.ControlPlane} {
-		if referenced.NoProvider != "" {
-			return plan.Block("NoProvider", referenced.NoProvider).At(s.Now.Add(providerRecheck))
+		if referenced.Err != "" {
+			return plan.Block("NoProvider", referenced.Err).At(s.Now.Add(providerRecheck))
 		}
 	}
 	switch {
@@ -88,6 +119,8 @@ func standing(s Snapshot) plan.Decision {
 		return plan.Block("TopologyNotServed", "this version of Slipway does not act on spec.topology; give infrastructureRef and controlPlaneRef")
 	case !s.Cluster.Spec.ControlPlaneEndpoint.IsValid():
 		return plan.Wait("WaitingForEndpoint", "neither the infrastructure nor the control plane has given an endpoint yet; one may also be set in spec.controlPlaneEndpoint")
+	case kubeconfigProblem(s) != nil:
+		return *kubeconfigProblem(s)
 	case !controlPlaneInitialized(s):
 		return plan.Wait(clusterv1.WaitingForControlPlaneInitializedReason, "the API server of the workload cluster has not answered yet")
 	}
@@ -137,11 +170,11 @@ func endpoint(s Snapshot) plan.Action {
 		return nil
 	}
 	host, port := "", int32(0)
-	if s.Infrastructure.Object != nil && s.Infrastructure.Object.Provisioned() {
-		host, port = s.Infrastructure.Object.Endpoint()
+	if infrastructure := s.Infrastructure.ours(); infrastructure != nil && infrastructure.Provisioned() {
+		host, port = infrastructure.Endpoint()
 	}
-	if (host == "" || port == 0) && s.ControlPlane.Object != nil {
-		host, port = s.ControlPlane.Object.Endpoint()
+	if controlPlane := s.ControlPlane.ours(); (host == "" || port == 0) && controlPlane != nil {
+		host, port = controlPlane.Endpoint()
 	}
 	if host == "" || port == 0 {
 		return nil
@@ -223,13 +256,13 @@ func controlPlaneMachinesLeft(s Snapshot) (deletes []plan.Action, left string) {
 // deleteReferenced deletes an object that the Cluster refers to, if the Cluster had
 // claimed it; nil when it is gone or was never the Cluster's.
 func deleteReferenced(s Snapshot, referenced Referenced, reason, why string) *plan.Decision {
-	object := referenced.Object
-	if object == nil && referenced.NoProvider != "" && !referenced.NoKind {
+	if referenced.Err != "" && !referenced.NoKind {
 		// It may well be there: the contract label can be missing for a moment.
-		unknown := plan.Block(reason, referenced.NoProvider).At(s.Now.Add(providerRecheck))
+		unknown := plan.Block(reason, referenced.Err).At(s.Now.Add(providerRecheck))
 		return &unknown
 	}
-	if object == nil || !claimed(object.Unstructured, s.Cluster) || referenced.OwnedBy != "" {
+	object := referenced.ours()
+	if object == nil || !claimed(object.Unstructured, s.Cluster) {
 		return nil
 	}
 	what := fmt.Sprintf("%s %s", object.GetKind(), object.GetName())

@@ -38,10 +38,10 @@ func status(s Snapshot, outcome plan.Outcome) clusterv1.ClusterStatus {
 	}
 	parts := []metav1.Condition{
 		infrastructureReady(s), controlPlaneInitializedCondition(s), controlPlaneAvailable(s), workersAvailable(s),
-		machinesCondition(s, clusterv1.ControlPlaneMachinesReadyCondition, clusterv1.ReadyCondition, true),
-		machinesCondition(s, clusterv1.WorkerMachinesReadyCondition, clusterv1.ReadyCondition, false),
-		machinesCondition(s, clusterv1.ControlPlaneMachinesUpToDateCondition, clusterv1.UpToDateCondition, true),
-		machinesCondition(s, clusterv1.WorkerMachinesUpToDateCondition, clusterv1.UpToDateCondition, false),
+		machinesReady(s, clusterv1.ControlPlaneMachinesReadyCondition, true),
+		machinesReady(s, clusterv1.WorkerMachinesReadyCondition, false),
+		machinesUpToDate(s, clusterv1.ControlPlaneMachinesUpToDateCondition, true),
+		machinesUpToDate(s, clusterv1.WorkerMachinesUpToDateCondition, false),
 		remoteConnectionProbe(s),
 		activity(s, clusterv1.RollingOutCondition, clusterv1.RollingOutReason, clusterv1.NotRollingOutReason),
 		activity(s, clusterv1.ScalingUpCondition, clusterv1.ScalingUpReason, clusterv1.NotScalingUpReason),
@@ -58,9 +58,17 @@ func status(s Snapshot, outcome plan.Outcome) clusterv1.ClusterStatus {
 	return shown
 }
 
+// infrastructureProvisioned never goes back to false. Where no infrastructure is referred
+// to there is none to wait for.
 func infrastructureProvisioned(s Snapshot) bool {
-	return isTrue(s.Cluster.Status.Initialization.InfrastructureProvisioned) ||
-		(s.Infrastructure.Object != nil && s.Infrastructure.Object.Provisioned())
+	if isTrue(s.Cluster.Status.Initialization.InfrastructureProvisioned) {
+		return true
+	}
+	if !s.Cluster.Spec.InfrastructureRef.IsDefined() {
+		return !s.Cluster.Spec.Topology.IsDefined() && s.Cluster.DeletionTimestamp == nil
+	}
+	infrastructure := s.Infrastructure.ours()
+	return infrastructure != nil && infrastructure.Provisioned()
 }
 
 // controlPlaneInitialized never goes back to false. Without a control-plane object
@@ -70,7 +78,8 @@ func controlPlaneInitialized(s Snapshot) bool {
 		return true
 	}
 	if s.Cluster.Spec.ControlPlaneRef.IsDefined() {
-		return s.ControlPlane.Object != nil && s.ControlPlane.Object.ControlPlaneInitialized()
+		controlPlane := s.ControlPlane.ours()
+		return controlPlane != nil && controlPlane.ControlPlaneInitialized()
 	}
 	return slices.ContainsFunc(s.Machines, func(m *clusterv1.Machine) bool {
 		return machines.IsControlPlane(m) && m.Status.NodeRef.IsDefined()
@@ -91,26 +100,28 @@ func phase(s Snapshot) clusterv1.ClusterPhase {
 }
 
 func failureDomains(s Snapshot) []clusterv1.FailureDomain {
-	if s.Infrastructure.Object == nil || !s.Infrastructure.Object.Provisioned() {
+	infrastructure := s.Infrastructure.ours()
+	if infrastructure == nil || !infrastructure.Provisioned() {
 		return s.Cluster.Status.FailureDomains
 	}
 	var domains []clusterv1.FailureDomain
-	for _, domain := range s.Infrastructure.Object.FailureDomains() {
+	for _, domain := range infrastructure.FailureDomains() {
 		domains = append(domains, clusterv1.FailureDomain{Name: domain.Name, ControlPlane: domain.ControlPlane, Attributes: domain.Attributes})
 	}
 	return domains
 }
 
 func controlPlaneCounters(s Snapshot) *clusterv1.ClusterControlPlaneStatus {
-	if s.ControlPlane.Object == nil {
+	controlPlane := s.ControlPlane.ours()
+	if controlPlane == nil {
 		return nil
 	}
-	counters := s.ControlPlane.Object.Replicas()
+	counters := controlPlane.Replicas()
 	shown := &clusterv1.ClusterControlPlaneStatus{
 		DesiredReplicas: counters.Desired, Replicas: counters.Current, ReadyReplicas: counters.Ready,
 		AvailableReplicas: counters.Available, UpToDateReplicas: counters.UpToDate,
 	}
-	for _, version := range s.ControlPlane.Object.Versions() {
+	for _, version := range controlPlane.Versions() {
 		if version.Replicas != nil && *version.Replicas > 0 {
 			shown.Versions = append(shown.Versions, clusterv1.StatusVersion{Version: version.Version, Replicas: *version.Replicas})
 		}
@@ -173,6 +184,10 @@ func available(s Snapshot, all []metav1.Condition) metav1.Condition {
 			Negative: gate.Polarity == clusterv1.NegativePolarityCondition,
 		})
 	}
+	if s.LastFailure != nil && !deleting {
+		failed := conditions.False("LastAction", s.LastFailure.Reason, fmt.Sprintf("%s: %s", s.LastFailure.Action, s.LastFailure.Message))
+		parts = append(parts, conditions.Part{Type: failed.Type, Condition: &failed, InfoOnly: true})
+	}
 	return conditions.Summary(clusterv1.AvailableCondition,
 		conditions.Reasons{True: clusterv1.AvailableReason, False: clusterv1.NotAvailableReason, Unknown: clusterv1.AvailableUnknownReason}, parts...)
 }
@@ -180,6 +195,9 @@ func available(s Snapshot, all []metav1.Condition) metav1.Condition {
 func infrastructureReady(s Snapshot) metav1.Condition {
 	const conditionType = clusterv1.InfrastructureReadyCondition
 	ref := s.Cluster.Spec.InfrastructureRef
+	if !ref.IsDefined() && infrastructureProvisioned(s) {
+		return conditions.True(conditionType, clusterv1.ProvisionedReason, "")
+	}
 	if !ref.IsDefined() {
 		return conditions.False(conditionType, clusterv1.ObjectDoesNotExistReason, "spec.infrastructureRef is not set")
 	}
@@ -206,13 +224,19 @@ func controlPlaneAvailable(s Snapshot) metav1.Condition {
 		clusterv1.AvailableReason, clusterv1.NotAvailableReason)
 }
 
-// missing is the condition of an object that is referred to and not there.
+// missing is the condition of an object that is referred to and not there, or of which
+// that is not known.
 func missing(s Snapshot, conditionType string, ref clusterv1.ContractVersionedObjectReference, referenced Referenced, was bool) metav1.Condition {
+	deleting := s.Cluster.DeletionTimestamp != nil
 	switch {
-	case referenced.NoProvider != "":
-		return conditions.False(conditionType, clusterv1.ObjectDoesNotExistReason, referenced.NoProvider)
-	case s.Cluster.DeletionTimestamp != nil:
+	case referenced.NoKind:
+		return conditions.False(conditionType, clusterv1.ObjectDoesNotExistReason, referenced.Err)
+	case referenced.Err != "":
+		return conditions.Unknown(conditionType, clusterv1.InternalErrorReason, referenced.Err)
+	case deleting && was:
 		return conditions.False(conditionType, clusterv1.ObjectDeletedReason, fmt.Sprintf("%s has been deleted", ref.Kind))
+	case deleting:
+		return conditions.False(conditionType, clusterv1.ObjectDoesNotExistReason, fmt.Sprintf("%s does not exist", ref.Kind))
 	case was:
 		return conditions.False(conditionType, clusterv1.ObjectDeletedReason,
 			fmt.Sprintf("%s %s has been deleted while the Cluster still exists; restore it, or delete the Cluster", ref.Kind, ref.Name))
@@ -224,24 +248,17 @@ func missing(s Snapshot, conditionType string, ref clusterv1.ContractVersionedOb
 // mirrored carries a provider's condition over. One that is not reported is told from
 // the contract's boolean.
 func mirrored(conditionType string, referenced Referenced, source string, fallback bool, yes, no string) metav1.Condition {
-	condition, malformed := referenced.Object.Condition(source)
-	switch {
-	case referenced.OwnedBy != "":
+	if referenced.OwnedBy != "" {
 		return conditions.False(conditionType, "NameTaken", fmt.Sprintf("%s %s belongs to Cluster %s; correct the reference, or delete Cluster %s first",
 			referenced.Object.GetKind(), referenced.Object.GetName(), referenced.OwnedBy, referenced.OwnedBy))
-	case malformed != "":
-		return conditions.Unknown(conditionType, clusterv1.InvalidConditionReportedReason, fmt.Sprintf("%s: %s", referenced.Object.GetKind(), malformed))
-	case condition != nil:
-		reason := condition.Reason
-		if reason == "" {
-			reason = no
-		}
-		return metav1.Condition{Type: conditionType, Status: condition.Status, Reason: reason, Message: condition.Message}
-	case fallback:
-		return conditions.True(conditionType, yes, "")
-	default:
-		return conditions.False(conditionType, no, fmt.Sprintf("%s %s is not provisioned yet", referenced.Object.GetKind(), referenced.Object.GetName()))
 	}
+	if mirror, reported := referenced.Object.Mirror(source, conditionType); reported {
+		return mirror
+	}
+	if fallback {
+		return conditions.True(conditionType, yes, "")
+	}
+	return conditions.False(conditionType, no, fmt.Sprintf("%s %s is not provisioned yet", referenced.Object.GetKind(), referenced.Object.GetName()))
 }
 
 func controlPlaneInitializedCondition(s Snapshot) metav1.Condition {
@@ -265,47 +282,69 @@ func workersAvailable(s Snapshot) metav1.Condition {
 		"MachineDeployment", clusterv1.AvailableCondition, members)
 }
 
-func machinesCondition(s Snapshot, conditionType, source string, controlPlane bool) metav1.Condition {
-	var counted []*clusterv1.Machine
-	for _, machine := range s.Machines {
-		// Machines that stand alone carry no UpToDate condition.
-		if machines.IsControlPlane(machine) != controlPlane || (source == clusterv1.UpToDateCondition && metav1.GetControllerOf(machine) == nil) {
-			continue
-		}
-		counted = append(counted, machine)
-	}
+// reporting are the Machines that are told to be up to date or not, and when another one
+// is. Machines that stand alone carry no such condition.
+func reporting(s Snapshot, controlPlane bool) (counting []*clusterv1.Machine, recheck time.Time) {
+	owned := slices.DeleteFunc(machinesOf(s, controlPlane), func(m *clusterv1.Machine) bool { return metav1.GetControllerOf(m) == nil })
+	return conditions.Reporting(owned, func(m *clusterv1.Machine) []metav1.Condition { return m.Status.Conditions }, clusterv1.UpToDateCondition, s.Now)
+}
+
+func machinesOf(s Snapshot, controlPlane bool) []*clusterv1.Machine {
+	return slices.DeleteFunc(slices.Clone(s.Machines), func(m *clusterv1.Machine) bool { return machines.IsControlPlane(m) != controlPlane })
+}
+
+func machinesReady(s Snapshot, conditionType string, controlPlane bool) metav1.Condition {
+	return aggregate(conditionType, machinesOf(s, controlPlane), clusterv1.ReadyCondition,
+		conditions.Reasons{True: clusterv1.ReadyReason, False: clusterv1.NotReadyReason, Unknown: clusterv1.ReadyUnknownReason})
+}
+
+func machinesUpToDate(s Snapshot, conditionType string, controlPlane bool) metav1.Condition {
+	counting, _ := reporting(s, controlPlane)
+	return aggregate(conditionType, counting, clusterv1.UpToDateCondition,
+		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason})
+}
+
+func aggregate(conditionType string, counted []*clusterv1.Machine, source string, reasons conditions.Reasons) metav1.Condition {
 	if len(counted) == 0 {
 		return conditions.True(conditionType, clusterv1.NoReplicasReason, "")
-	}
-	reasons := conditions.Reasons{True: clusterv1.ReadyReason, False: clusterv1.NotReadyReason, Unknown: clusterv1.ReadyUnknownReason}
-	if source == clusterv1.UpToDateCondition {
-		reasons = conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason}
 	}
 	return conditions.Aggregate(conditionType, reasons, "Machine", source, machines.Members(counted, source))
 }
 
-// connectionGraceEnd is when a lost connection becomes worth telling; zero when there
-// is nothing to wait for.
+// connectionGraceEnd is when a connection that is not there becomes worth telling; zero
+// when there is nothing to wait for. One that this process has not had yet counts from
+// when it was first asked for: a restart of ours says nothing about the cluster.
 func connectionGraceEnd(s Snapshot) time.Time {
-	if s.Connection.Connected || s.Connection.LastSuccess.IsZero() {
+	began := s.Connection.LastSuccess
+	if began.IsZero() {
+		began = s.Connection.Since
+	}
+	if s.Connection.Connected || began.IsZero() {
 		return time.Time{}
 	}
-	if end := s.Connection.LastSuccess.Add(connectionGrace); end.After(s.Now) {
+	if end := began.Add(connectionGrace); end.After(s.Now) {
 		return end
 	}
 	return time.Time{}
 }
 
+// remoteConnectionProbe stays as it was while it cannot be known better: after a restart,
+// and once the Cluster is being deleted, when the connection is not looked at any more.
 func remoteConnectionProbe(s Snapshot) metav1.Condition {
 	const conditionType = clusterv1.RemoteConnectionProbeCondition
-	if s.Connection.Connected || !connectionGraceEnd(s).IsZero() {
+	observed := conditions.Find(s.Cluster.Status.Conditions, conditionType)
+	waits := !connectionGraceEnd(s).IsZero()
+	switch {
+	case s.Connection.Connected, waits && !s.Connection.LastSuccess.IsZero():
 		return conditions.True(conditionType, clusterv1.ProbeSucceededReason, "")
+	case observed != nil && (waits || s.Cluster.DeletionTimestamp != nil):
+		return *observed
+	case s.Connection.LastSuccess.IsZero():
+		return conditions.False(conditionType, clusterv1.ProbeFailedReason, "Remote connection not established yet")
+	default:
+		return conditions.False(conditionType, clusterv1.ProbeFailedReason,
+			"Remote connection probe failed, probe last succeeded at "+s.Connection.LastSuccess.UTC().Format(time.RFC3339))
 	}
-	message := "Remote connection not established yet"
-	if !s.Connection.LastSuccess.IsZero() {
-		message = "Remote connection probe failed, probe last succeeded at " + s.Connection.LastSuccess.UTC().Format(time.RFC3339)
-	}
-	return conditions.False(conditionType, clusterv1.ProbeFailedReason, message)
 }
 
 // activity is true when the control plane or a group of workers is busy with what the
@@ -322,9 +361,9 @@ func activity(s Snapshot, conditionType, yes, no string) metav1.Condition {
 		}
 		busy = append(busy, text)
 	}
-	if s.ControlPlane.Object != nil {
-		condition, _ := s.ControlPlane.Object.Condition(conditionType)
-		add(s.ControlPlane.Object.GetKind()+" "+s.ControlPlane.Object.GetName(), condition)
+	if controlPlane := s.ControlPlane.ours(); controlPlane != nil {
+		condition, _ := controlPlane.Condition(conditionType)
+		add(controlPlane.GetKind()+" "+controlPlane.GetName(), condition)
 	}
 	for _, deployment := range s.Deployments {
 		add("MachineDeployment "+deployment.Name, conditions.Find(deployment.Status.Conditions, conditionType))
@@ -340,9 +379,14 @@ func activity(s Snapshot, conditionType, yes, no string) metav1.Condition {
 	return conditions.True(conditionType, yes, strings.Join(busy, "\n"))
 }
 
+// deleting tells the step of the deletion, and what went wrong there last.
 func deleting(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	if s.Cluster.DeletionTimestamp == nil {
 		return conditions.False(clusterv1.DeletingCondition, clusterv1.NotDeletingReason, "")
 	}
-	return conditions.True(clusterv1.DeletingCondition, outcome.Reason, outcome.Message)
+	message := outcome.Message
+	if s.LastFailure != nil {
+		message = strings.TrimPrefix(fmt.Sprintf("%s; %s failed: %s", message, s.LastFailure.Action, s.LastFailure.Message), "; ")
+	}
+	return conditions.True(clusterv1.DeletingCondition, outcome.Reason, message)
 }
