@@ -23,7 +23,7 @@ func Controller() engine.Controller[Snapshot, Status] {
 			engine.Subject(&clusterv1.Cluster{}),
 			engine.Live(&corev1.ConfigMap{}),
 		},
-		Outputs: []engine.Output{engine.Writes(configMapKind, "create", "patch", "delete")},
+		Outputs: []engine.Output{engine.Writes(configMapKind, "create", "patch")},
 		Observe: observe,
 		Subject: func(s Snapshot) client.Object {
 			if s.Cluster == nil {
@@ -44,11 +44,14 @@ func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapsho
 	}
 	snapshot.Cluster = cluster
 	clusters := &clusterv1.ClusterList{}
-	if err := reader.List(ctx, clusters, client.InNamespace(key.Namespace)); err != nil {
+	// A plan changes nothing that it is given, so the list need not be a copy of the cache.
+	if err := reader.List(ctx, clusters, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return snapshot, fmt.Errorf("list Clusters: %w", err)
 	}
 	for i := range clusters.Items {
-		snapshot.Others = snapshot.Others || (clusters.Items[i].Name != key.Name && clusters.Items[i].DeletionTimestamp == nil)
+		if clusters.Items[i].DeletionTimestamp == nil {
+			snapshot.Clusters = append(snapshot.Clusters, &clusters.Items[i])
+		}
 	}
 	configMap := &corev1.ConfigMap{}
 	switch err := reader.Live().Get(ctx, engine.Key{Namespace: key.Namespace, Name: network.ConfigMapName}, configMap); {

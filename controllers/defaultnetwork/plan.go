@@ -3,7 +3,9 @@
 package defaultnetwork
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +21,10 @@ const (
 	// ownedLabel marks the ConfigMap as one that Slipway keeps.
 	ownedLabel = "slipway.dev/kept-by"
 	manifest   = "network.yaml"
+
+	// recheck is how often the ConfigMap is looked at: it is not watched, since to watch
+	// it is to watch all ConfigMaps.
+	recheck = time.Minute
 )
 
 var (
@@ -33,8 +39,8 @@ type Status struct{}
 type Snapshot struct {
 	Now     time.Time
 	Cluster *clusterv1.Cluster
-	// Others says that the namespace has further Clusters that stay.
-	Others bool
+	// Clusters are all those of its namespace that stay.
+	Clusters []*clusterv1.Cluster
 	// ConfigMap is the one in the Cluster's namespace; nil when it is not there.
 	ConfigMap *corev1.ConfigMap
 	// Name of the ConfigMap, and the manifest that it should hold.
@@ -49,27 +55,35 @@ func decide(s Snapshot) plan.Decision {
 		return plan.Wait(clusterv1.PausedReason, why)
 	}
 	if s.Cluster.DeletionTimestamp != nil {
-		if s.ConfigMap != nil && !s.Others && s.ConfigMap.Labels[ownedLabel] == "slipway" && s.ConfigMap.DeletionTimestamp == nil {
-			return plan.Act("DeletingConfigMap", "", plan.Delete{On: plan.RefTo(configMapKind, s.ConfigMap),
-				Reason: fmt.Sprintf("the last Cluster of namespace %s is being deleted", s.Cluster.Namespace)})
-		}
 		return plan.Settle(clusterv1.DeletingReason)
 	}
 	wanted := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.Cluster.Namespace, Name: s.Name, Labels: map[string]string{ownedLabel: "slipway"}},
-		Data:       map[string]string{manifest: s.Manifest},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.Cluster.Namespace, Name: s.Name, Labels: map[string]string{ownedLabel: "slipway"}, OwnerReferences: owners(s),
+		},
+		Data: map[string]string{manifest: s.Manifest},
 	}
 	if s.ConfigMap == nil {
 		return plan.Act("CreatingConfigMap", "", plan.Create{Object: plan.Intent(configMapKind, wanted),
 			Reason: fmt.Sprintf("namespace %s has a Cluster", s.Cluster.Namespace)})
 	}
 	if s.ConfigMap.Labels[ownedLabel] != "slipway" {
-		return plan.Settle("ConfigMapOfSomebodyElse")
+		return plan.Settle("ConfigMapOfSomebodyElse").At(s.Now.Add(recheck))
 	}
 	wanted.UID = s.ConfigMap.UID
 	intent := plan.Intent(configMapKind, wanted)
 	if plan.NeedsApply(plan.Live(configMapKind, s.ConfigMap), intent, plan.Manager(name), "") {
-		return plan.Act("UpdatingConfigMap", "", plan.Apply{Object: intent, Reason: "it does not hold the manifest of this version of Slipway"})
+		return plan.Act("UpdatingConfigMap", "", plan.Apply{Object: intent, Reason: "to hold the manifest of this version of Slipway, and to go with the last Cluster"})
 	}
-	return plan.Settle("ConfigMapUpToDate")
+	return plan.Settle("ConfigMapUpToDate").At(s.Now.Add(recheck))
+}
+
+// owners are the Clusters that stay, in the same order each time.
+func owners(s Snapshot) []metav1.OwnerReference {
+	var references []metav1.OwnerReference
+	for _, cluster := range s.Clusters {
+		references = append(references, *plan.OwnerReference(kind, cluster, false))
+	}
+	slices.SortFunc(references, func(a, b metav1.OwnerReference) int { return cmp.Compare(a.Name, b.Name) })
+	return references
 }
