@@ -58,7 +58,7 @@ func (c cloudConfig) text() (string, error) {
 	section("fs_setup", filesystems...)
 	mounts := make([]string, 0, len(c.spec.Mounts))
 	for _, mount := range c.spec.Mounts {
-		mounts = append(mounts, "  - "+flowList(mount)+"\n")
+		mounts = append(mounts, mountItem(mount))
 	}
 	section("mounts", mounts...)
 	return out.String(), nil
@@ -99,20 +99,32 @@ func (f *fields) truth(key string, value *bool) {
 	}
 }
 
+// list adds a list of strings unless it is empty: one string a line, for between quotes on one line a Jinja expression
+// with a "string" in it would be broken.
 func (f *fields) list(key string, values []string) {
-	if len(values) > 0 {
-		f.raw(key, flowList(values))
+	if len(values) == 0 {
+		return
+	}
+	f.lines = append(f.lines, "    "+key+":\n")
+	for _, value := range values {
+		f.lines = append(f.lines, "      - "+scalar(value, 6)+"\n")
 	}
 }
 
 func (f *fields) String() string { return strings.Join(f.lines, "") }
 
-func flowList(values []string) string {
-	items := make([]string, 0, len(values))
-	for _, value := range values {
-		items = append(items, quoted(value))
+// mountItem is a list in a list.
+func mountItem(mount []string) string {
+	if len(mount) == 0 {
+		return "  - []\n"
 	}
-	return "[" + strings.Join(items, ", ") + "]"
+	var out strings.Builder
+	lead := "  - - "
+	for _, field := range mount {
+		out.WriteString(lead + scalar(field, 4) + "\n")
+		lead = "    - "
+	}
+	return out.String()
 }
 
 // item is the entry of write_files. Text with braces and nothing for Jinja in it is base64, and so reaches the machine
@@ -140,7 +152,10 @@ func ntpFields(ntp bootstrapv1.NTP) []string {
 		out = append(out, "  enabled: "+strconv.FormatBool(*ntp.Enabled)+"\n")
 	}
 	if len(ntp.Servers) > 0 {
-		out = append(out, "  servers: "+flowList(ntp.Servers)+"\n")
+		out = append(out, "  servers:\n")
+		for _, server := range ntp.Servers {
+			out = append(out, "    - "+scalar(server, 4)+"\n")
+		}
 	}
 	return out
 }

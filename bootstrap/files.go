@@ -52,7 +52,7 @@ func userFiles(in Input) ([]file, error) {
 		switch spec.ContentFormat {
 		case "", bootstrapv1.FileContentFormatRaw:
 		case bootstrapv1.FileContentFormatTemplate:
-			if content, err = renderTemplate(content, in.ControlPlaneVersion); err != nil {
+			if content, err = renderTemplate(content, in.ControlPlaneVersion, spec.ContentFrom.Secret.Name != ""); err != nil {
 				return nil, fmt.Errorf("%s: %w", source, err)
 			}
 		default:

@@ -227,6 +227,35 @@ func TestInstanceDataIsLeftForJinja(t *testing.T) {
 	}
 }
 
+// TestInstanceDataInLists: an expression with a string in it survives in lists too, where it would have to be escaped
+// between quotes.
+func TestInstanceDataInLists(t *testing.T) {
+	const expression, want = `x {{ ds.meta_data["local_hostname"] }}`, "x node-7"
+	in := nastyInput()
+	in.Spec = bootstrapv1.KubeadmConfigSpec{
+		NTP:       bootstrapv1.NTP{Servers: []string{expression, "b"}},
+		Users:     []bootstrapv1.User{{Name: "a", SSHAuthorizedKeys: []string{expression, "b"}}},
+		Mounts:    []bootstrapv1.MountPoints{{"a", expression}, {}},
+		DiskSetup: bootstrapv1.DiskSetup{Filesystems: []bootstrapv1.Filesystem{{Device: "/dev/sdb", Filesystem: "ext4", ExtraOpts: []string{expression}}}},
+	}
+	out, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, read := range map[string]userData{"small executor": readUserData(t, out.Data), "jinja": jinjaUserData(t, out.Data)} {
+		if read.Rest == nil {
+			continue
+		}
+		got := []any{
+			read.Rest["ntp"].(map[string]any)["servers"], read.Rest["users"].([]any)[0].(map[string]any)["ssh_authorized_keys"],
+			read.Rest["mounts"], read.Rest["fs_setup"].([]any)[0].(map[string]any)["extra_opts"],
+		}
+		if diff := cmp.Diff([]any{[]any{want, "b"}, []any{want, "b"}, []any{[]any{"a", want}, []any{}}, []any{want}}, got); diff != "" {
+			t.Errorf("%s: servers, keys, mounts and options (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 // jinjaUserData reads the text as cloud-init does: Jinja2 with trim_blocks, then PyYAML. Empty where
 // SLIPWAY_TEST_PYTHON names no Python that has both.
 func jinjaUserData(t *testing.T, text []byte) userData {

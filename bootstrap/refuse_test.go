@@ -26,6 +26,9 @@ func TestRenderRefuses(t *testing.T) {
 		return strings.Replace(base, old, new, 1)
 	}
 	file := func(fields string) string { return joining + "spec: {files: [{" + fields + "}]}\n" }
+	secret := func(content string) string {
+		return "secrets: {s/k: \"" + strings.ReplaceAll(content, `"`, `\"`) + "\"}\n" + file(`path: /x, contentFrom: {secret: {name: s, key: k}}, contentFormat: Template`)
+	}
 	for name, c := range map[string]struct{ input, want, also string }{
 		"ignition":              {joining + "spec: {format: ignition}", "spec.format: ", "use cloud-config"},
 		"no version":            {replaced(joining, "v1.37.1", `""`), "the Machine's spec.version: it is not set", ""},
@@ -54,11 +57,16 @@ func TestRenderRefuses(t *testing.T) {
 		"template syntax":      {file(`path: /x, content: "{{ .a", contentFormat: Template`), "spec.files[0].content: it is not a Go template", "set contentFormat to Raw"},
 		"template variable":    {file(`path: /x, content: "{{ .cluster.name }}", contentFormat: Template`), "spec.files[0].content: its template cannot be rendered", ".controlPlane.version"},
 		"template no version":  {file(`path: /x, content: "{{ .controlPlane.version }}", contentFormat: Template`), "spec.files[0].content: its template cannot be rendered", ""},
-		"template loop":        {file(`path: /x, content: "{{ if true }}{{ range 99999999999 }}{{ end }}{{ end }}", contentFormat: Template`), "spec.files[0].content: its template uses", "range"},
+		"template loop":        {file(`path: /x, content: "{{ if true }}{{ range 99999999999 }}{{ end }}{{ end }}", contentFormat: Template`), "spec.files[0].content: its template uses range in line 1", "not allowed"},
 		"template recursion":   {file(`path: /x, content: '{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}', contentFormat: Template`), "spec.files[0].content: its template defines", ""},
 		"template blow-up":     {file(`path: /x, content: '{{ $x := "xxxxxxxxxxxxxxxx" }}` + strings.Repeat(`{{ $x = printf "%s%s" $x $x }}`, 60) + `', contentFormat: Template`), "spec.files[0].content: its template cannot", "grows beyond"},
-		"template too long":    {file(`path: /x, content: '` + strings.Repeat(`{{ printf "%60000d" 1 }}`, 2) + `', contentFormat: Template`), "spec.files[0].content: its template cannot", "writes more than"},
-		"template in secret":   {"secrets: {s/k: \"{{ .x }}\"}\n" + file(`path: /x, contentFrom: {secret: {name: s, key: k}}, contentFormat: Template`), "spec.files[0].contentFrom.secret: its template", ""},
+		"template too long":    {file(`path: /x, content: '{{ $x := "xxxxxxxxxxxxxxxx" }}` + strings.Repeat(`{{ $x }}`, 4097) + `', contentFormat: Template`), "spec.files[0].content: its template cannot", "writes more than"},
+		"template of 64 KiB":   {file(`path: /x, content: '` + strings.Repeat("x", 64<<10+1) + `', contentFormat: Template`), "spec.files[0].content: its template has 65537 bytes", "make it shorter"},
+		"template width":       {file(`path: /x, content: '{{ printf "%999999[1]d" 1 }}', contentFormat: Template`), "spec.files[0].content: its template cannot", "printf takes only"},
+		"template in secret":   {secret(`{{ .hush }}`), "spec.files[0].contentFrom.secret: its template cannot be rendered (line 1)", ""},
+		"secret syntax":        {secret(`\n{{ hush }}`), "spec.files[0].contentFrom.secret: it is not a Go template (line 2)", ""},
+		"secret loop":          {secret(`{{ range 9 }}hush{{ end }}`), "spec.files[0].contentFrom.secret: its template uses range in line 1", ""},
+		"secret call":          {secret(`{{ index "hush" 9 }}`), "spec.files[0].contentFrom.secret: its template cannot be rendered (line 1)", ""},
 		"file twice":           {joining + "spec: {files: [{path: /x, content: a}, {path: /y/../x, content: b}]}", "spec.files[1].path: ", "spec.files[0] already"},
 		"file of ours":         {file("path: /run/kubeadm/kubeadm-join-config.yaml, content: a"), "spec.files[0].path: ", "choose another path"},
 		"placeholder":          {file("path: /run/cluster-api/placeholder, content: a, append: true"), "spec.files[0].path: ", "choose another path"},
