@@ -103,15 +103,6 @@ func CACertHashes(certPEM []byte) ([]string, error) {
 	return hashes, nil
 }
 
-// CertificateExpiry is when the first certificate of the PEM text ends.
-func CertificateExpiry(certPEM []byte) (time.Time, error) {
-	certs, err := parseCertificates(certPEM)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read expiry: %w", err)
-	}
-	return certs[0].NotAfter, nil
-}
-
 // parseCertificates returns at least one certificate. Other PEM blocks are refused: a private key in tls.crt would
 // be copied, world-readable, onto every node.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {

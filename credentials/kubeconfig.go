@@ -143,15 +143,6 @@ func NeedsRenewal(kubeconfig Kubeconfig, server string, ca Pair, now time.Time) 
 	return false, "", nil
 }
 
-// RenewalTime is the moment at which NeedsRenewal turns true by age alone, for a controller that wants to look again
-// then. It is zero where age never counts.
-func RenewalTime(kubeconfig Kubeconfig) time.Time {
-	if kubeconfig.ClientCertificate == nil {
-		return time.Time{}
-	}
-	return kubeconfig.ClientCertificate.NotAfter.Add(-renewBefore)
-}
-
 func checkServer(server string) error {
 	parsed, err := url.Parse(server)
 	if err != nil || parsed.Hostname() == "" || (parsed.Scheme != "https" && parsed.Scheme != "http") {

@@ -44,9 +44,9 @@ func RESTConfig(kubeconfig []byte) (*rest.Config, error) {
 	return config, nil
 }
 
-// ReadKubeconfig is the text of the kubeconfig of a cluster, read by name with the
+// kubeconfigOf is the text of the kubeconfig of a cluster, read by name with the
 // reader given. The error names the Secret and the key.
-func ReadKubeconfig(ctx context.Context, reader client.Reader, cluster engine.Key) ([]byte, error) {
+func kubeconfigOf(ctx context.Context, reader client.Reader, cluster engine.Key) ([]byte, error) {
 	name := client.ObjectKey{Namespace: cluster.Namespace, Name: credentials.KubeconfigSecretName(cluster.Name)}
 	secret := &corev1.Secret{}
 	if err := reader.Get(ctx, name, secret); err != nil {
@@ -62,16 +62,7 @@ func ReadKubeconfig(ctx context.Context, reader client.Reader, cluster engine.Ke
 	return text, nil
 }
 
-// ClusterRESTConfig is the client configuration of a workload cluster, out of its
-// kubeconfig Secret. The error names the Secret and the key.
-func ClusterRESTConfig(ctx context.Context, reader client.Reader, cluster engine.Key) (*rest.Config, error) {
-	text, err := ReadKubeconfig(ctx, reader, cluster)
-	if err != nil {
-		return nil, err
-	}
-	return configFor(cluster, text)
-}
-
+// configFor is RESTConfig for the text in a cluster's Secret, which the error names.
 func configFor(cluster engine.Key, text []byte) (*rest.Config, error) {
 	config, err := RESTConfig(text)
 	if err != nil {

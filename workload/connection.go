@@ -20,7 +20,6 @@ type connection struct {
 	cluster engine.Key
 	owner   *Connections
 	cancel  context.CancelFunc
-	poked   chan struct{}
 
 	mu sync.Mutex
 	// link is nil while there is no connection, and then cause says why.
@@ -32,13 +31,20 @@ type connection struct {
 	failing error
 }
 
+// current is the link to use. One whose last probe failed is not given out: each request
+// over it might wait for as long as requests may, and the probes find out by themselves
+// when the server answers again.
 func (c *connection) current() (*link, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link == nil {
+	switch {
+	case c.link == nil:
 		return nil, fmt.Errorf("%w: Cluster %s: %w", engine.ErrNotConnected, c.cluster, c.cause)
+	case c.failing != nil:
+		return nil, fmt.Errorf("%w: Cluster %s: %w", engine.ErrNotConnected, c.cluster, c.failing)
+	default:
+		return c.link, nil
 	}
-	return c.link, nil
 }
 
 func (c *connection) probed() engine.Probe {
@@ -52,13 +58,6 @@ func (c *connection) probed() engine.Probe {
 		probe.Err = c.failing.Error()
 	}
 	return probe
-}
-
-func (c *connection) poke() {
-	select {
-	case c.poked <- struct{}{}:
-	default:
-	}
 }
 
 // errClusterGone ends a connection for good.
@@ -108,16 +107,13 @@ type backoff struct {
 	delay time.Duration
 }
 
-// pause waits until the next attempt is due, or somebody pokes, which also begins
-// the spell anew.
+// pause waits until the next attempt is due.
 func (c *connection) pause(ctx context.Context, b *backoff) {
 	timer := time.NewTimer(b.next(time.Now(), c.owner.timing))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-c.poked:
-		*b = backoff{}
 	}
 }
 
@@ -163,25 +159,22 @@ func (c *connection) connect(ctx context.Context) (*link, error) {
 func (c *connection) readKubeconfig(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.owner.timing.requestTimeout)
 	defer cancel()
-	return ReadKubeconfig(ctx, c.owner.options.Secrets, c.cluster)
+	return kubeconfigOf(ctx, c.owner.options.Secrets, c.cluster)
 }
 
 // lookAfter probes the link until it has to be given up, and says why.
 func (c *connection) lookAfter(ctx context.Context, link *link) error {
 	t := c.owner.timing
-	ticker := time.NewTicker(t.probeEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(t.probeEvery)
+	defer timer.Stop()
 	failures := 0
 	for {
-		poked := false
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-link.stopped:
 			return errors.New("the cache of Nodes has ended")
-		case <-c.poked:
-			poked = true
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		if c.owner.clusterGone(ctx, c.cluster) {
 			return errClusterGone
@@ -191,7 +184,7 @@ func (c *connection) lookAfter(ctx context.Context, link *link) error {
 			return ctx.Err()
 		}
 		c.note(err)
-		if (err != nil || poked) && c.kubeconfigChanged(ctx, link) {
+		if err != nil && c.kubeconfigChanged(ctx, link) {
 			return errors.New("the kubeconfig has changed; connecting with the new one")
 		}
 		switch {
@@ -199,10 +192,12 @@ func (c *connection) lookAfter(ctx context.Context, link *link) error {
 			return errors.New("the server answers again; reading its Nodes anew")
 		case err == nil:
 			failures = 0
+			timer.Reset(t.probeEvery)
 		default:
 			if failures++; failures >= t.probeFailures {
 				return err
 			}
+			timer.Reset(t.probeAgain)
 		}
 	}
 }

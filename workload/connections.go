@@ -32,10 +32,11 @@ type Options struct {
 	Log logr.Logger
 }
 
-// timing are the times by which connections are kept, all but the first three those
-// of the reference implementation.
+// timing are the times by which connections are kept. Those of requests, of probes while
+// all is well and the rates are the reference implementation's.
 type timing struct {
 	retry, slowRetry, patience           time.Duration
+	probeAgain                           time.Duration
 	probeEvery, probeTimeout             time.Duration
 	requestTimeout, syncTimeout          time.Duration
 	probeFailures, failuresBeforeRefresh int
@@ -44,10 +45,10 @@ type timing struct {
 }
 
 var usual = timing{
-	retry: 500 * time.Millisecond, slowRetry: 10 * time.Second, patience: 3 * time.Minute,
+	retry: 500 * time.Millisecond, slowRetry: 10 * time.Second, patience: 3 * time.Minute, probeAgain: 2 * time.Second,
 	probeEvery: 10 * time.Second, probeTimeout: 5 * time.Second,
 	requestTimeout: 10 * time.Second, syncTimeout: 30 * time.Second,
-	probeFailures: 5, failuresBeforeRefresh: 2,
+	probeFailures: 5, failuresBeforeRefresh: 3,
 	queriesPerSecond: 20, burst: 30,
 }
 
@@ -119,7 +120,8 @@ func (c *Connections) close() {
 }
 
 // Reader reads the cluster: Nodes (typed) from the cache, everything else from the
-// server. Without a connection the error is engine.ErrNotConnected with its cause.
+// server. Without a connection, and while the last probe of it failed, the error is
+// engine.ErrNotConnected with its cause.
 func (c *Connections) Reader(_ context.Context, cluster engine.Key) (client.Reader, error) {
 	link, err := c.of(cluster).current()
 	if err != nil {
@@ -158,18 +160,6 @@ func (c *Connections) Subscribe(ctx context.Context) <-chan engine.WorkloadEvent
 		}
 		return events
 	})
-}
-
-// Poke makes the cluster's connection look again at once: at the Secret and at the
-// server. Without a connection it is tried now, and often for a while; nothing
-// happens for a cluster that nobody has asked for yet.
-func (c *Connections) Poke(cluster engine.Key) {
-	c.mu.Lock()
-	connection, ok := c.byCluster[cluster]
-	c.mu.Unlock()
-	if ok {
-		connection.poke()
-	}
 }
 
 // Forget closes the connection to the cluster and all that it holds. The next call
@@ -211,7 +201,7 @@ func (c *Connections) of(cluster engine.Key) *connection {
 	}
 	ctx, cancel := context.WithCancel(c.live)
 	begun := &connection{
-		cluster: cluster, owner: c, cancel: cancel, poked: make(chan struct{}, 1),
+		cluster: cluster, owner: c, cancel: cancel,
 		since: time.Now(), cause: errors.New("connecting"),
 	}
 	c.byCluster[cluster] = begun

@@ -64,7 +64,7 @@ func (s *secrets) Get(_ context.Context, key client.ObjectKey, object client.Obj
 
 // quick are times for tests: what takes seconds takes milliseconds.
 var quick = timing{
-	retry: 5 * time.Millisecond, slowRetry: 20 * time.Millisecond, patience: time.Minute,
+	retry: 5 * time.Millisecond, slowRetry: 20 * time.Millisecond, patience: time.Minute, probeAgain: 10 * time.Millisecond,
 	probeEvery: 10 * time.Millisecond, probeTimeout: 200 * time.Millisecond,
 	requestTimeout: 2 * time.Second, syncTimeout: 5 * time.Second,
 	probeFailures: 5, failuresBeforeRefresh: 2, queriesPerSecond: 1000, burst: 1000,
@@ -225,27 +225,42 @@ func TestKubeconfigChanges(t *testing.T) {
 	before.put(node("old", "docker:////old"))
 	after.put(node("new", "docker:////new"))
 	store.set("demo-kubeconfig", before.kubeconfig(t, nil))
-	slow := quick
-	slow.probeEvery = time.Hour
-	c, events := connections(t, store, slow)
+	c, events := connections(t, store, quick)
 	eventually(t, events, "connected", connected(c))
 	store.set("demo-kubeconfig", after.kubeconfig(t, nil))
-	c.Poke(demo)
+	before.setDown(http.StatusInternalServerError)
 	eventually(t, events, "connected to the new server", func() bool {
 		reader, err := c.Reader(t.Context(), demo)
 		return err == nil && reader.Get(t.Context(), client.ObjectKey{Name: "new"}, &corev1.Node{}) == nil
 	})
 }
 
-func TestPokeEndsTheWait(t *testing.T) {
+// While the last probe failed nobody is given a connection that might make them wait;
+// it is kept all the same, and given out again once a probe succeeds.
+func TestNotGivenOutWhileProbesFail(t *testing.T) {
 	server, store := newAPIServer(t), &secrets{}
-	slow := quick
-	slow.retry = time.Hour
-	c, events := connections(t, store, slow)
-	eventually(t, events, "the missing Secret is named", causeHas(c, "does not exist yet"))
 	store.set("demo-kubeconfig", server.kubeconfig(t, nil))
-	c.Poke(demo)
+	patient := quick
+	patient.probeFailures, patient.failuresBeforeRefresh = 1<<30, 1<<30
+	c, events := connections(t, store, patient)
 	eventually(t, events, "connected", connected(c))
+	link := func() *link {
+		there := c.of(demo)
+		there.mu.Lock()
+		defer there.mu.Unlock()
+		return there.link
+	}
+	before := link()
+	server.setDown(http.StatusInternalServerError)
+	eventually(t, events, "not given out, with the cause", causeHas(c, "500"))
+	if _, err := c.Writer(t.Context(), demo); !errors.Is(err, engine.ErrNotConnected) {
+		t.Errorf("Writer: %v", err)
+	}
+	server.setDown(0)
+	eventually(t, events, "given out again", connected(c))
+	if link() != before {
+		t.Error("the connection was made anew")
+	}
 }
 
 func TestNodeEvents(t *testing.T) {

@@ -19,11 +19,13 @@
 // seconds. So a cluster that is just being made is found within half a second of
 // its API server answering, and one that is down for a day costs little.
 //
-// Five failed probes in a row end a connection. One failed probe already makes it
-// look at the Secret again, because a new authority or a new address shows first as
-// a failure. After two or more failed probes a success also makes the connection
-// anew: by then the watch behind the cache may be deep in its own back-off, and a
-// fresh list costs one request.
+// A failed probe is made again after two seconds, and five in a row end a connection.
+// One already makes it look at the Secret again, because a new authority or a new
+// address shows first as a failure; and from then until a probe succeeds no reader and
+// no writer is given out, so that nobody waits for a server that does not answer. After
+// three or more failed probes a success also makes the connection anew: by then the
+// watch behind the cache may be deep in its own back-off, and a fresh list costs one
+// request.
 //
 // A connection ends with its Cluster: the deletion is watched, and because a pass that
 // began before may ask once more after it, every attempt and every probe looks whether
