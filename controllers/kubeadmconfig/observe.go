@@ -55,6 +55,9 @@ type Snapshot struct {
 	// Token is the Secret with the bootstrap token in the workload cluster; its value
 	// is nil when there is none.
 	Token plan.Known[*corev1.Secret]
+	// Connecting is true while there is no connection to the workload cluster: an event
+	// tells when there is.
+	Connecting bool
 	// TokenSigned is true when the workload cluster has signed its public information
 	// with the token. It is asked only until the user data is made.
 	TokenSigned bool
@@ -74,6 +77,9 @@ type Lock struct {
 	UID types.UID
 	// OwnedByCluster is false for a ConfigMap that only happens to have the name.
 	OwnedByCluster bool
+	// Leftover names the owner of a lock of an earlier cluster of the same name, as for a
+	// Certificate.
+	Leftover string
 	// Machine is the name of the machine that holds it; empty when it cannot be read.
 	Machine string
 	// MachineExists is true while there is a Machine of that name.
@@ -186,15 +192,24 @@ func observeLock(ctx context.Context, reader engine.Reader, s *Snapshot) error {
 		return err
 	}
 	s.Lock = &Lock{UID: configMap.UID, OwnedByCluster: isOwner(configMap, s.Cluster.UID), Machine: lockHolder(configMap)}
+	if earlier := credentials.EarlierOwner(configMap, s.Cluster.UID); earlier != nil {
+		s.Lock.Leftover = fmt.Sprintf("%s %s with UID %s", earlier.Kind, earlier.Name, earlier.UID)
+	}
 	if s.Lock.Machine == "" {
 		return nil
 	}
-	holder := &clusterv1.Machine{}
-	err = reader.Get(ctx, engine.Key{Namespace: s.Cluster.Namespace, Name: s.Lock.Machine}, holder)
-	if err != nil && !apierrors.IsNotFound(err) {
+	key := engine.Key{Namespace: s.Cluster.Namespace, Name: s.Lock.Machine}
+	err = reader.Get(ctx, key, &clusterv1.Machine{})
+	switch {
+	case err == nil:
+		s.Lock.MachineExists = true
+	case apierrors.IsNotFound(err):
+		// The cache may be behind, and on this answer a second machine may initialize.
+		s.Lock.MachineExists, err = getLive(ctx, reader, key, &clusterv1.Machine{})
+	}
+	if err != nil {
 		return fmt.Errorf("read Machine that holds the init lock: %w", err)
 	}
-	s.Lock.MachineExists = err == nil
 	return nil
 }
 
@@ -203,12 +218,12 @@ func observeLock(ctx context.Context, reader engine.Reader, s *Snapshot) error {
 func observeToken(ctx context.Context, reader engine.Reader, s *Snapshot) error {
 	now := reader.Now()
 	if reader.Workloads() == nil {
-		s.Token = plan.Unknown[*corev1.Secret](engine.ErrNotConnected, now)
+		s.Token, s.Connecting = plan.Unknown[*corev1.Secret](engine.ErrNotConnected, now), true
 		return nil
 	}
 	workload, err := reader.Workloads().Reader(ctx, client.ObjectKeyFromObject(s.Cluster))
 	if err != nil {
-		s.Token = plan.Unknown[*corev1.Secret](err, now)
+		s.Token, s.Connecting = plan.Unknown[*corev1.Secret](err, now), errors.Is(err, engine.ErrNotConnected)
 		return nil
 	}
 	secret := &corev1.Secret{}
@@ -327,16 +342,17 @@ func observeCertificate(ctx context.Context, reader engine.Reader, s Snapshot, p
 }
 
 // freshPairs makes keys for the certificates that are missing and ours to make. Keys
-// are dear, so none is made that a plan could not use.
+// are dear, so none is made that a plan could not use, as while something else stands in
+// the way of one of the certificates.
 func freshPairs(s *Snapshot) error {
-	if !makesCertificates(*s) {
+	if !makesCertificates(*s) || firstUnusable(*s) != nil {
 		return nil
 	}
 	spec := s.Config.Spec.ClusterConfiguration
 	validity := time.Duration(spec.CACertificateValidityPeriodDays) * 24 * time.Hour
 	s.FreshPairs = map[credentials.Purpose]credentials.Pair{}
 	for _, purpose := range purposes(*s) {
-		if !s.Certificates[purpose].Missing || suppliedByUser(*s, purpose) {
+		if !s.Certificates[purpose].Missing {
 			continue
 		}
 		pair, err := credentials.NewPair(purpose, credentials.Algorithm(spec.EncryptionAlgorithm), validity, s.Now, rand.Reader)

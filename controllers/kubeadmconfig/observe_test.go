@@ -34,9 +34,18 @@ type memory struct {
 	client.Client
 	workload client.Client
 	live     *int
+	// server is what the management cluster's server has; nil: what the cache shows.
+	server client.Client
 }
 
-func (m memory) Live() client.Reader         { *m.live++; return m.Client }
+func (m memory) Live() client.Reader {
+	*m.live++
+	if m.server != nil {
+		return m.server
+	}
+	return m.Client
+}
+
 func (m memory) Now() time.Time              { return testTime }
 func (m memory) LastFailure() *plan.Failure  { return nil }
 func (m memory) Workloads() engine.Workloads { return workloads{m.workload} }
@@ -107,7 +116,7 @@ func TestNothingIsReadThatNoPlanNeeds(t *testing.T) {
 func TestTokenIsRead(t *testing.T) {
 	config, machine, cluster := claimed()
 	s, _ := observed(t, nil, config, machine, cluster)
-	if s.Token.OK() || s.FreshTokenSecret != "" {
+	if s.Token.OK() || !s.Connecting || s.FreshTokenSecret != "" {
 		t.Errorf("without a connection the token is %+v", s.Token)
 	}
 
@@ -150,9 +159,26 @@ func TestLockIsRead(t *testing.T) {
 	if s.Lock == nil || s.Lock.MachineExists || !s.Lock.OwnedByCluster || s.FreshPairs != nil {
 		t.Errorf("the lock of a machine that is gone is %+v, candidates %d", s.Lock, len(s.FreshPairs))
 	}
+	earlier := lock("gone")
+	earlier.OwnerReferences[0].UID = "earlier"
+	if s, _ = observed(t, nil, config, machine, cluster, earlier); s.Lock.OwnedByCluster || s.Lock.Leftover != "Cluster demo with UID earlier" {
+		t.Errorf("the lock of an earlier cluster is %+v", s.Lock)
+	}
+	holder := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "holder"}}
+	live := 0
+	late := memory{Client: holding(t, config, machine, cluster), server: holding(t, holder, lock("holder")), live: &live}
+	if s, err := observe(t.Context(), late, engine.Key{Namespace: "default", Name: "worker"}); err != nil || !s.Lock.MachineExists {
+		t.Errorf("the lock of a machine that the cache does not show yet is %+v (%v)", s.Lock, err)
+	}
 	s, _ = observed(t, nil, config, machine, cluster, lock("worker"))
 	if !holdsLock(s) || len(s.FreshPairs) != 4 {
 		t.Errorf("our own lock is %+v, candidates %d", s.Lock, len(s.FreshPairs))
+	}
+	external := config.DeepCopy()
+	external.Spec.ClusterConfiguration.Etcd.External.Endpoints = []string{"https://192.0.2.9:2379"}
+	s, _ = observed(t, nil, external, machine, cluster, lock("worker"))
+	if problem := certificateProblem(s); s.FreshPairs != nil || problem == nil || problem.Outcome.Reason != "CertificateMissing" {
+		t.Errorf("while the user has yet to supply a pair %d keys were made (%+v)", len(s.FreshPairs), problem)
 	}
 	cluster.Spec.ControlPlaneRef = clusterv1.ContractVersionedObjectReference{APIGroup: "controlplane.cluster.x-k8s.io", Kind: "KubeadmControlPlane", Name: "cp"}
 	if s, _ = observed(t, nil, config, machine, cluster, lock("worker")); s.FreshPairs != nil {

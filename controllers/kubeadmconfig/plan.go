@@ -25,11 +25,13 @@ const (
 	// recheckSecrets is how often Secrets and ConfigMaps are looked at that somebody
 	// has to put right: they are not watched.
 	recheckSecrets = 10 * time.Second
-	// recheckSoon is for what another controller is about to make or to clear away.
+	// recheckSoon is for what another controller is about to make or to clear away: at
+	// first, for it may as well take long (see growing).
 	recheckSoon = time.Second
-	// recheckSignature is how often it is asked whether a token is signed for. kubeadm
-	// join asks at once and then every five seconds, so a machine that begins too early
-	// joins seconds late.
+	// recheckSignature is how often it is asked at first whether a token is signed for,
+	// then less and less often up to recheckSoon: all that is asked of a workload cluster
+	// goes through one limit. kubeadm join asks at once and then every five seconds, so a
+	// machine that begins too early joins seconds late.
 	recheckSignature = 150 * time.Millisecond
 	// initTokenTTL is how long the token lives that kubeadm init makes in any case.
 	initTokenTTL = time.Minute
@@ -52,6 +54,21 @@ const controlPlaneKind = "KubeadmControlPlane"
 func Plan(s Snapshot) plan.Plan[bootstrapv1.KubeadmConfigStatus] {
 	decided := decide(s)
 	return plan.Of(decided, status(s, decided.Outcome))
+}
+
+// growing is a pause that grows with how long things have stood as they do: what has
+// just changed may change again soon, and what lasts is to cost little.
+func growing(s Snapshot) time.Duration {
+	var changed time.Time
+	for _, condition := range s.Config.Status.Conditions {
+		if condition.LastTransitionTime.After(changed) {
+			changed = condition.LastTransitionTime.Time
+		}
+	}
+	if changed.IsZero() {
+		return recheckSoon
+	}
+	return min(max(s.Now.Sub(changed)/100, recheckSoon), recheckSecrets)
 }
 
 // decide goes through what can stand in the way, in order; the first that does has

@@ -24,6 +24,10 @@ const (
 	formatKey = "format"
 )
 
+// ignoredAnnotation on the Secret says which fields of the KubeadmConfig have no effect on
+// the user data in it. It is known only while that is made, and a condition shows it.
+const ignoredAnnotation = "slipway.dev/ignored-fields"
+
 // initialize makes the user data of the machine that initializes the control plane.
 func initialize(s Snapshot) plan.Decision {
 	if locked := takeLock(s); locked != nil {
@@ -72,12 +76,16 @@ func joinToken(s Snapshot) (credentials.Token, *plan.Decision) {
 		return credentials.Token{}, nil
 	}
 	token, problem := readyToken(s)
-	if problem == nil && !s.TokenSigned && s.Now.Before(s.Token.Value.CreationTimestamp.Add(signaturePatience)) {
-		decision := plan.Wait("WaitingForTokenSignature", fmt.Sprintf("Cluster %s has not signed its public information with the bootstrap token yet", s.Cluster.Name)).
-			At(s.Now.Add(recheckSignature))
-		return token, &decision
+	if problem != nil || s.TokenSigned {
+		return token, problem
 	}
-	return token, problem
+	age := s.Now.Sub(s.Token.Value.CreationTimestamp.Time)
+	if age >= signaturePatience {
+		return token, nil
+	}
+	decision := plan.Wait("WaitingForTokenSignature", fmt.Sprintf("Cluster %s has not signed its public information with the bootstrap token yet", s.Cluster.Name)).
+		At(s.Now.Add(min(max(age/8, recheckSignature), recheckSoon)))
+	return token, &decision
 }
 
 // create makes the Secret with the user data.
@@ -86,7 +94,7 @@ func create(s Snapshot, step bootstrap.Step, token credentials.Token) plan.Decis
 	if err != nil {
 		return invalid(s, err)
 	}
-	return plan.Act("CreatingDataSecret", strings.Join(rendered.Ignored, "; "),
+	return plan.Act("CreatingDataSecret", "",
 		plan.Create{Object: plan.Intent(secretKind, dataSecret(s, rendered)), Reason: "Machine " + s.Machine.Name + " boots from it"})
 }
 
@@ -179,7 +187,7 @@ func keyPair(s Snapshot, purpose credentials.Purpose) bootstrap.KeyPair {
 }
 
 func dataSecret(s Snapshot, rendered bootstrap.Output) *corev1.Secret {
-	return &corev1.Secret{
+	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.Config.Namespace, Name: s.Config.Name,
 			Labels:          map[string]string{clusterv1.ClusterNameLabel: s.Cluster.Name},
@@ -188,6 +196,10 @@ func dataSecret(s Snapshot, rendered bootstrap.Output) *corev1.Secret {
 		Type: clusterv1.ClusterSecretType,
 		Data: map[string][]byte{dataKey: rendered.Data, formatKey: []byte(rendered.Format)},
 	}
+	if len(rendered.Ignored) > 0 {
+		secret.Annotations = map[string]string{ignoredAnnotation: strings.Join(rendered.Ignored, "; ")}
+	}
+	return secret
 }
 
 func isOurs(s Snapshot, secret *corev1.Secret) bool { return metav1.IsControlledBy(secret, s.Config) }
@@ -237,39 +249,58 @@ func makesCertificates(s Snapshot) bool {
 // certificateProblem is what stands between the certificates and their use; nil when
 // nothing does.
 func certificateProblem(s Snapshot) *plan.Decision {
+	if problem := firstUnusable(s); problem != nil {
+		return problem
+	}
 	var creates []plan.Action
 	for _, purpose := range purposes(s) {
-		certificate := s.Certificates[purpose]
-		secretName := credentials.SecretName(s.Cluster.Name, purpose)
-		var decision plan.Decision
 		switch {
-		case certificate.Problem != "":
-			decision = plan.Block("InvalidCertificate", certificate.Problem).At(s.Now.Add(recheckSecrets))
-		case certificate.Leftover != "":
-			decision = plan.Wait("WaitingForOldCertificates", fmt.Sprintf("Secret %s/%s belongs to an earlier cluster of this name (%s) and is removed with it; delete that one if it is still there",
-				s.Cluster.Namespace, secretName, certificate.Leftover)).At(s.Now.Add(recheckSoon))
-		case !certificate.Missing:
-			continue
-		case suppliedByUser(s, purpose):
-			decision = plan.Block("CertificateMissing", fmt.Sprintf("Secret %s/%s does not exist; create it with %s and %s of the external etcd",
-				s.Cluster.Namespace, secretName, credentials.CertKey, credentials.KeyKey)).At(s.Now.Add(recheckSecrets))
+		case !s.Certificates[purpose].Missing:
 		case len(s.FreshPairs[purpose].Cert) > 0:
 			creates = append(creates, createCertificate(s, purpose))
-			continue
 		case s.Cluster.Spec.ControlPlaneRef.IsDefined():
-			decision = plan.Wait("WaitingForCertificates", fmt.Sprintf("Secret %s/%s does not exist yet; %s %s makes it",
-				s.Cluster.Namespace, secretName, s.Cluster.Spec.ControlPlaneRef.Kind, s.Cluster.Spec.ControlPlaneRef.Name)).At(s.Now.Add(recheckSoon))
+			decision := plan.Wait("WaitingForCertificates", fmt.Sprintf("%s does not exist yet; %s %s makes it",
+				where(s, purpose), s.Cluster.Spec.ControlPlaneRef.Kind, s.Cluster.Spec.ControlPlaneRef.Name)).At(s.Now.Add(growing(s)))
+			return &decision
 		default:
-			decision = plan.Block("CertificateMissing", fmt.Sprintf("Secret %s/%s does not exist any more; restore it, the control plane stands on it",
-				s.Cluster.Namespace, secretName)).At(s.Now.Add(recheckSecrets))
+			decision := plan.Block("CertificateMissing", where(s, purpose)+" does not exist any more; restore it, the control plane stands on it").
+				At(s.Now.Add(recheckSecrets))
+			return &decision
 		}
-		return &decision
 	}
 	if len(creates) == 0 {
 		return nil
 	}
 	decision := plan.Act("CreatingCertificates", "", creates...)
 	return &decision
+}
+
+// where names the Secret of a certificate.
+func where(s Snapshot, purpose credentials.Purpose) string {
+	return fmt.Sprintf("Secret %s/%s", s.Cluster.Namespace, credentials.SecretName(s.Cluster.Name, purpose))
+}
+
+// firstUnusable is what keeps a certificate from being used that somebody else has to put
+// right; nil when all are there or can be made.
+func firstUnusable(s Snapshot) *plan.Decision {
+	for _, purpose := range purposes(s) {
+		certificate := s.Certificates[purpose]
+		var decision plan.Decision
+		switch {
+		case certificate.Problem != "":
+			decision = plan.Block("InvalidCertificate", certificate.Problem).At(s.Now.Add(recheckSecrets))
+		case certificate.Leftover != "":
+			decision = plan.Wait("WaitingForOldCertificates", fmt.Sprintf("%s belongs to an earlier cluster of this name (%s) and is removed with it; delete that one if it is still there",
+				where(s, purpose), certificate.Leftover)).At(s.Now.Add(growing(s)))
+		case certificate.Missing && suppliedByUser(s, purpose):
+			decision = plan.Block("CertificateMissing", fmt.Sprintf("%s does not exist; create it with %s and %s of the external etcd",
+				where(s, purpose), credentials.CertKey, credentials.KeyKey)).At(s.Now.Add(recheckSecrets))
+		default:
+			continue
+		}
+		return &decision
+	}
+	return nil
 }
 
 func createCertificate(s Snapshot, purpose credentials.Purpose) plan.Action {

@@ -64,6 +64,9 @@ func takeLock(s Snapshot) *plan.Decision {
 		return nil
 	case s.Lock == nil:
 		decision = plan.Act("TakingInitLock", "", createLock(s))
+	case s.Lock.Leftover != "":
+		decision = plan.Wait("WaitingForOldInitLock", fmt.Sprintf("%s belongs to an earlier cluster of this name (%s) and is removed with it; delete that one if it is still there", where, s.Lock.Leftover)).
+			At(s.Now.Add(growing(s)))
 	case !s.Lock.OwnedByCluster:
 		decision = plan.Block("InitLockTaken", where+" has the name of the lock on initializing the control plane and does not belong to the Cluster; delete or rename it").
 			At(s.Now.Add(recheckSecrets))

@@ -64,8 +64,10 @@ func isOurToken(config *bootstrapv1.KubeadmConfig, secret *corev1.Secret) bool {
 // then what is to be done for that.
 func readyToken(s Snapshot) (credentials.Token, *plan.Decision) {
 	if !s.Token.OK() {
-		decision := plan.Wait("WaitingForWorkloadCluster", fmt.Sprintf("a bootstrap token cannot be made in Cluster %s: %s", s.Cluster.Name, s.Token.Err)).
-			At(s.Now.Add(recheckSoon))
+		decision := plan.Wait("WaitingForWorkloadCluster", fmt.Sprintf("a bootstrap token cannot be made in Cluster %s: %s", s.Cluster.Name, s.Token.Err))
+		if !s.Connecting {
+			decision = decision.At(s.Now.Add(growing(s)))
+		}
 		return credentials.Token{}, &decision
 	}
 	if s.Token.Value == nil {
@@ -186,8 +188,12 @@ func dropToken(s Snapshot, otherwise plan.Decision) plan.Decision {
 		return otherwise
 	}
 	if !s.Token.OK() {
-		return plan.Wait("WaitingForWorkloadCluster", fmt.Sprintf("the bootstrap token cannot be removed from Cluster %s, and ends by itself within %s: %s",
-			s.Cluster.Name, credentials.DefaultTokenTTL, s.Token.Err)).At(s.Now.Add(recheckSecrets))
+		decision := plan.Wait("WaitingForWorkloadCluster", fmt.Sprintf("the bootstrap token cannot be removed from Cluster %s, and ends by itself within %s: %s",
+			s.Cluster.Name, credentials.DefaultTokenTTL, s.Token.Err))
+		if !s.Connecting {
+			decision = decision.At(s.Now.Add(recheckSecrets))
+		}
+		return decision
 	}
 	if s.Token.Value != nil && isOurToken(s.Config, s.Token.Value) {
 		on := plan.RefTo(secretKind, s.Token.Value)

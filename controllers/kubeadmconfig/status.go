@@ -56,9 +56,22 @@ func certificatesAvailable(s Snapshot, outcome plan.Outcome, available bool) met
 func dataSecretAvailable(s Snapshot, outcome plan.Outcome, available bool) metav1.Condition {
 	const condition = bootstrapv1.DataSecretAvailableCondition
 	if available {
-		return conditions.True(condition, clusterv1.AvailableReason, "")
+		return conditions.True(condition, clusterv1.AvailableReason, ignoredFields(s))
 	}
 	return conditions.False(condition, clusterv1.NotAvailableReason, because(s, outcome))
+}
+
+// ignoredFields says what of the KubeadmConfig has no effect. Once the data is not read any
+// more, what was shown stands.
+func ignoredFields(s Snapshot) string {
+	if s.Data != nil {
+		return s.Data.Annotations[ignoredAnnotation]
+	}
+	was := conditions.Find(s.Config.Status.Conditions, bootstrapv1.DataSecretAvailableCondition)
+	if was == nil || was.Status != metav1.ConditionTrue {
+		return ""
+	}
+	return was.Message
 }
 
 // because is why something is not there yet. What failed has the first word.
