@@ -32,9 +32,9 @@ func Controller() engine.Controller[Snapshot, controlplanev1.KubeadmControlPlane
 		Outputs: []engine.Output{
 			engine.Writes(kind, "patch", "patch status"),
 			engine.Writes(machineKind, "create", "delete", "patch", "patch status"),
-			engine.Writes(configKind, "create"),
+			engine.Writes(configKind, "create", "patch"),
 			engine.Writes(secretKind, "create", "patch"),
-			engine.WritesContract("InfraMachine", "create"),
+			engine.WritesContract("InfraMachine", "create", "patch"),
 		},
 		Observe: observe,
 		Subject: func(s Snapshot) client.Object {

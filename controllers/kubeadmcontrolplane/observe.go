@@ -51,7 +51,11 @@ type Snapshot struct {
 	FreshKubeconfig []byte
 	// Workload is what the workload cluster shows.
 	Workload plan.Known[Workload]
-	// LastContact is when the workload cluster last answered; zero if it never did.
+	// Connecting is true while there is no connection to the workload cluster: an event
+	// tells when there is.
+	Connecting bool
+	// LastContact is when the workload cluster last answered this process. Until it does,
+	// it is when this process began to ask: what was seen before counts meanwhile.
 	LastContact time.Time
 	LastFailure *plan.Failure
 }
@@ -64,10 +68,14 @@ type Objects struct {
 	Infrastructure *Infrastructure
 }
 
-// Infrastructure says what an infrastructure machine was made from. Both fields are
-// empty when that is not known.
+// Infrastructure is what counts of an infrastructure machine.
 type Infrastructure struct {
+	// What it was made from; empty when that is not known.
 	ClonedFromName, ClonedFromGroupKind string
+	// Metadata is the object without all else.
+	Metadata *metav1.PartialObjectMetadata
+	// Unread says why it cannot be said whether it is there.
+	Unread string
 }
 
 // Certificate is how a Secret with a key pair stands.
@@ -78,6 +86,9 @@ type Certificate struct {
 	Leftover string
 	// KeyMissing is true for an authority whose key is kept elsewhere.
 	KeyMissing bool
+	// Ownerless is the UID of a Secret that the control plane made and that has no owner
+	// any more; empty for all others.
+	Ownerless types.UID
 	// Problem says why the pair cannot be used; empty when it can.
 	Problem string
 }
@@ -188,20 +199,30 @@ func observeObjects(ctx context.Context, reader engine.Reader, s *Snapshot) erro
 		infrastructure, err := reader.Contract(ctx, "InfraMachine", contract.RefFrom(machine.Spec.InfrastructureRef), machine.Namespace)
 		switch {
 		case err == nil:
-			annotations := infrastructure.GetAnnotations()
-			objects.Infrastructure = &Infrastructure{
-				ClonedFromName:      annotations[clusterv1.TemplateClonedFromNameAnnotation],
-				ClonedFromGroupKind: annotations[clusterv1.TemplateClonedFromGroupKindAnnotation],
-			}
-		case errors.Is(err, engine.ErrNoProvider):
+			objects.Infrastructure = infrastructureOf(infrastructure)
+		case errors.Is(err, engine.ErrNoProvider), errors.Is(err, engine.ErrNotListed):
 			// Whether it is there cannot be said, so it is not taken for missing.
-			objects.Infrastructure = &Infrastructure{}
+			objects.Infrastructure = &Infrastructure{Unread: err.Error()}
 		case !apierrors.IsNotFound(err):
 			return fmt.Errorf("read %s: %w", contract.RefFrom(machine.Spec.InfrastructureRef), err)
 		}
 		s.Objects[machine.Name] = objects
 	}
 	return nil
+}
+
+func infrastructureOf(object *contract.Object) *Infrastructure {
+	annotations := object.GetAnnotations()
+	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
+		Labels: object.GetLabels(), Annotations: annotations, ManagedFields: object.GetManagedFields(),
+	}}
+	metadata.SetGroupVersionKind(object.GroupVersionKind())
+	return &Infrastructure{
+		ClonedFromName:      annotations[clusterv1.TemplateClonedFromNameAnnotation],
+		ClonedFromGroupKind: annotations[clusterv1.TemplateClonedFromGroupKindAnnotation],
+		Metadata:            metadata,
+	}
 }
 
 // startWatching has the watch on infrastructure machines begin before the first one is

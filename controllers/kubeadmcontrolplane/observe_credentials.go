@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/slipway-project/slipway/credentials"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/plan"
 )
 
 // observeCredentials reads the Secrets with the certificates and the kubeconfig, and
@@ -76,7 +78,19 @@ func observeCertificate(ctx context.Context, reader engine.Reader, s Snapshot, p
 	if err != nil {
 		return Certificate{Problem: err.Error()}, credentials.Pair{}, nil
 	}
-	return Certificate{KeyMissing: !pair.HasKey()}, pair, nil
+	certificate := Certificate{KeyMissing: !pair.HasKey()}
+	if len(secret.OwnerReferences) == 0 && madeHere(secret) {
+		certificate.Ownerless = secret.UID
+	}
+	return certificate, pair, nil
+}
+
+// madeHere reports that this controller made a Secret: one that the user supplied stays
+// the user's, and outlives the control plane.
+func madeHere(secret *corev1.Secret) bool {
+	return slices.ContainsFunc(secret.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == plan.Manager(name) && entry.Operation == metav1.ManagedFieldsOperationUpdate
+	})
 }
 
 // leftover names the earlier control plane or Cluster that a Secret belongs to; empty
@@ -89,15 +103,17 @@ func leftover(s Snapshot, secret *corev1.Secret) string {
 	return fmt.Sprintf("%s %s with UID %s", owner.Kind, owner.Name, owner.UID)
 }
 
+// freshPairs makes candidates where all that are missing can be made. While something
+// else stands in the way of one, those for the others would be thrown away.
 func freshPairs(s *Snapshot) error {
-	if !makesCertificates(*s) {
+	if !makesCertificates(*s) || firstUnusable(*s) != nil {
 		return nil
 	}
 	spec := s.ControlPlane.Spec.KubeadmConfigSpec.ClusterConfiguration
 	validity := time.Duration(spec.CACertificateValidityPeriodDays) * 24 * time.Hour
 	s.FreshPairs = map[credentials.Purpose]credentials.Pair{}
 	for _, purpose := range purposes(*s) {
-		if !s.Certificates[purpose].Missing || suppliedByUser(*s, purpose) {
+		if !s.Certificates[purpose].Missing {
 			continue
 		}
 		pair, err := credentials.NewPair(purpose, algorithm(*s), validity, s.Now, rand.Reader)

@@ -5,9 +5,12 @@ package kubeadmcontrolplane
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -33,14 +36,21 @@ var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 type memory struct {
 	client.Reader
 	workload client.Client
+	// unlisted is a provider's kind that cannot be listed.
+	unlisted string
+	// probe is how the connection stands.
+	probe engine.Probe
 }
 
 func (m memory) Live() client.Reader         { return m.Reader }
 func (m memory) Now() time.Time              { return testTime }
 func (m memory) LastFailure() *plan.Failure  { return nil }
-func (m memory) Workloads() engine.Workloads { return workloads{m.workload} }
+func (m memory) Workloads() engine.Workloads { return workloads{m.workload, m.probe} }
 
 func (m memory) Contract(ctx context.Context, _ string, ref contract.Ref, namespace string) (*contract.Object, error) {
+	if ref.Kind == m.unlisted {
+		return nil, fmt.Errorf("%w: objects of kind %s", engine.ErrNotListed, ref.Kind)
+	}
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(ref.GroupKind().WithVersion("v1beta2"))
 	if err := m.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, object); err != nil {
@@ -49,7 +59,10 @@ func (m memory) Contract(ctx context.Context, _ string, ref contract.Ref, namesp
 	return &contract.Object{Unstructured: object, Contract: contract.V1Beta2}, nil
 }
 
-type workloads struct{ workload client.Client }
+type workloads struct {
+	workload client.Client
+	probe    engine.Probe
+}
 
 func (w workloads) Reader(ctx context.Context, key engine.Key) (client.Reader, error) {
 	return w.Writer(ctx, key)
@@ -62,7 +75,7 @@ func (w workloads) Writer(context.Context, engine.Key) (client.Client, error) {
 	return w.workload, nil
 }
 
-func (w workloads) Probe(engine.Key) engine.Probe { return engine.Probe{LastSuccess: testTime} }
+func (w workloads) Probe(engine.Key) engine.Probe { return w.probe }
 
 // Subscribe gives no events: observing needs none.
 func (w workloads) Subscribe(context.Context) <-chan engine.WorkloadEvent { return nil }
@@ -75,7 +88,7 @@ func holding(t *testing.T, objects ...client.Object) client.Client {
 			t.Fatal(err)
 		}
 	}
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().Build()
 }
 
 // beginnings are a control plane and its cluster, whose infrastructure is there; keys
@@ -171,6 +184,55 @@ func TestKeysAreMadeOnlyWhenMissing(t *testing.T) {
 	}
 }
 
+// While the user has yet to supply a pair, keys for the others would be thrown away with
+// each look.
+func TestNoKeysWhileOneIsMissing(t *testing.T) {
+	controlPlane, cluster, template := beginnings()
+	controlPlane.Spec.KubeadmConfigSpec.ClusterConfiguration.Etcd.External.Endpoints = []string{"https://192.0.2.9:2379"}
+	s := observed(t, memory{Reader: holding(t, controlPlane, cluster, template)})
+	if outcome := Plan(s).Outcome; len(s.FreshPairs) != 0 || outcome.Reason != "CertificateMissing" || !strings.Contains(outcome.Message, "demo-etcd does not exist; create it") {
+		t.Errorf("%d candidates for pairs, and the outcome is %s", len(s.FreshPairs), outcome)
+	}
+	pair, err := credentials.NewPair(credentials.EtcdCA, credentials.ECDSAP256, 0, testTime, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := []client.Object{controlPlane, cluster, template}
+	for _, purpose := range []credentials.Purpose{credentials.EtcdCA, credentials.APIServerEtcdClient} {
+		there = append(there, credentials.PairSecret("default", "demo", purpose, pair))
+	}
+	if s := observed(t, memory{Reader: holding(t, there...)}); len(s.FreshPairs) != 3 {
+		t.Errorf("with what the user supplies there are %d candidates for pairs (%s), want 3", len(s.FreshPairs), Plan(s).Outcome)
+	}
+}
+
+// A Secret that was made here and has lost its owner is told from one that the user
+// supplied.
+func TestOwnerlessSecrets(t *testing.T) {
+	controlPlane, cluster, template := beginnings()
+	there := secrets(t, controlPlane)
+	for i, object := range there {
+		object.SetOwnerReferences(nil)
+		object.SetUID(types.UID(object.GetName() + "-uid"))
+		manager := []string{"kubectl-create", plan.Manager(name)}[i%2]
+		object.SetManagedFields([]metav1.ManagedFieldsEntry{{
+			Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
+			FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:tls.crt":{},"f:tls.key":{}}}`),
+		}})
+	}
+	s := observed(t, memory{Reader: holding(t, append(there, controlPlane, cluster, template)...)})
+	got := map[credentials.Purpose]types.UID{}
+	for purpose, certificate := range s.Certificates {
+		if certificate.Ownerless != "" {
+			got[purpose] = certificate.Ownerless
+		}
+	}
+	want := map[credentials.Purpose]types.UID{credentials.EtcdCA: "demo-etcd-uid", credentials.ServiceAccount: "demo-sa-uid"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ours without owner (-want +got):\n%s", diff)
+	}
+}
+
 // Secrets of an earlier control plane are not built on, whatever it was called.
 func TestLeftoverSecrets(t *testing.T) {
 	for _, name := range []string{"cp", "demo-control-plane"} {
@@ -262,8 +324,16 @@ func TestWorkload(t *testing.T) {
 	information := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-public", Name: "cluster-info"}}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "etcd-n1"}, Status: corev1.PodStatus{Phase: corev1.PodRunning}}
 
-	if s := observed(t, memory{Reader: holding(t, there...)}); s.Workload.OK() {
-		t.Error("a workload cluster that is not connected is known")
+	begun := engine.Probe{Since: testTime.Add(-time.Second)}
+	if s := observed(t, memory{Reader: holding(t, there...), probe: begun}); s.Workload.OK() || !s.Connecting || !s.LastContact.Equal(begun.Since) {
+		t.Errorf("not connected yet: workload %+v, connecting %t, last contact %s", s.Workload, s.Connecting, s.LastContact)
+	}
+	lost := engine.Probe{Since: testTime.Add(-time.Hour), LastSuccess: testTime.Add(-time.Minute)}
+	if s := observed(t, memory{Reader: holding(t, there...), probe: lost}); !s.LastContact.Equal(lost.LastSuccess) {
+		t.Errorf("connected before: last contact %s", s.LastContact)
+	}
+	if s := observed(t, memory{Reader: holding(t, there...), unlisted: "DockerMachineTemplate"}); !strings.Contains(s.Objects["cp-1"].Infrastructure.Unread, "cannot list") {
+		t.Errorf("infrastructure that cannot be listed counts as %+v", s.Objects["cp-1"].Infrastructure)
 	}
 	s := observed(t, memory{Reader: holding(t, there...), workload: holding(t, configuration, pod)})
 	if !s.Workload.OK() || s.Workload.Value.Initialized || len(s.Workload.Value.Pods) != 0 {

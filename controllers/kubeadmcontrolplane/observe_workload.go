@@ -4,6 +4,7 @@ package kubeadmcontrolplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,14 +35,17 @@ func observeWorkload(ctx context.Context, reader engine.Reader, s *Snapshot) {
 		return
 	}
 	if reader.Workloads() == nil {
-		s.Workload = plan.Unknown[Workload](engine.ErrNotConnected, now)
+		s.Workload, s.Connecting = plan.Unknown[Workload](engine.ErrNotConnected, now), true
 		return
 	}
 	key := client.ObjectKeyFromObject(s.Cluster)
-	s.LastContact = reader.Workloads().Probe(key).LastSuccess
 	workload, err := reader.Workloads().Reader(ctx, key)
+	probe := reader.Workloads().Probe(key)
+	if s.LastContact = probe.LastSuccess; s.LastContact.IsZero() {
+		s.LastContact = probe.Since
+	}
 	if err != nil {
-		s.Workload = plan.Unknown[Workload](err, now)
+		s.Workload, s.Connecting = plan.Unknown[Workload](err, now), errors.Is(err, engine.ErrNotConnected)
 		return
 	}
 	shown := Workload{Initialized: true, Pods: map[string]*corev1.PodStatus{}}

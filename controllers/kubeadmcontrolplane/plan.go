@@ -23,14 +23,17 @@ import (
 const (
 	name = "kubeadmcontrolplane"
 
-	// recheckHealthy is how often the pods of a healthy control plane are looked at:
-	// nothing tells when one fails.
+	// recheckHealthy is how often the pods of a healthy control plane are looked at, and
+	// with them the Secrets: nothing tells when one fails. Where all has been well for
+	// long it is done more rarely, up to recheckSettled.
 	recheckHealthy = 10 * time.Second
-	// recheckComing is for pods that are coming up, and for Secrets that another
-	// cluster of the same name leaves behind.
+	recheckSettled = time.Minute
+	// recheckComing is for pods that are coming up, and for Secrets that another cluster
+	// of the same name leaves behind: at first, and up to recheckHealthy.
 	recheckComing = time.Second
 	// recheckInitializing is how often a workload cluster that answers is asked whether
-	// machines can join. Every machine of a new cluster waits for just this.
+	// machines can join, again at first and up to recheckHealthy. Every machine of a new
+	// cluster waits for just this.
 	recheckInitializing = 300 * time.Millisecond
 	// contactGrace is for how long a workload cluster may be silent before what was
 	// last seen of it stops counting.
@@ -85,8 +88,9 @@ func decide(s Snapshot) plan.Decision {
 	if kubeconfig != nil && len(kubeconfig.Actions) > 0 {
 		return *kubeconfig
 	}
-	// A kubeconfig that cannot be had is no reason to leave the machines there are alone.
-	if changes := slices.Concat(inPlaceChanges(s), conditionMarks(s)); len(changes) > 0 {
+	// A kubeconfig that cannot be had is no reason to leave the machines there are alone;
+	// nor is a label that the API refuses one not to tell how they are.
+	if changes := slices.Concat(conditionMarks(s), inPlaceChanges(s)); len(changes) > 0 {
 		return plan.Act("UpdatingMachines", "", changes...)
 	}
 	if kubeconfig != nil && certificates == nil {
@@ -120,18 +124,41 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// recheck is when to look at the workload cluster again; nothing there tells.
+// recheck is when to look again at what no event tells of: the pods, and the Secrets.
+// While there is no connection only the Secrets are left, and the moment from which what
+// was seen before does not count any more; the connection brings an event.
 func recheck(s Snapshot) time.Time {
 	switch {
 	case len(active(s)) == 0:
 		return time.Time{}
+	case s.Connecting:
+		next := s.Now.Add(growing(s, recheckHealthy, recheckSettled))
+		if end := s.LastContact.Add(contactGrace); end.After(s.Now) && end.Before(next) {
+			return end
+		}
+		return next
 	case !isInitializedNow(s) && s.Workload.OK():
-		return s.Now.Add(recheckInitializing)
+		return s.Now.Add(growing(s, recheckInitializing, recheckHealthy))
 	case allHealthy(s):
-		return s.Now.Add(recheckHealthy)
+		return s.Now.Add(growing(s, recheckHealthy, recheckSettled))
 	default:
-		return s.Now.Add(recheckComing)
+		return s.Now.Add(growing(s, recheckComing, recheckHealthy))
 	}
+}
+
+// growing is a pause that grows with how long things have stood as they do: what has
+// just changed may change again soon, and what lasts is to cost little.
+func growing(s Snapshot, least, most time.Duration) time.Duration {
+	var changed time.Time
+	for _, condition := range s.ControlPlane.Status.Conditions {
+		if condition.LastTransitionTime.After(changed) {
+			changed = condition.LastTransitionTime.Time
+		}
+	}
+	if changed.IsZero() {
+		return least
+	}
+	return min(max(s.Now.Sub(changed)/100, least), most)
 }
 
 // working reports that the facts for making and keeping machines are needed. Until

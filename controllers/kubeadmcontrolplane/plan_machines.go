@@ -39,6 +39,9 @@ func membership(s Snapshot) plan.Decision {
 		}
 		return plan.Act("CompletingMachines", "", completed...)
 	}
+	if unread := unreadInfrastructure(s); unread != "" {
+		return plan.Block("InfrastructureNotReadable", unread).At(s.Now.Add(recheckHealthy))
+	}
 	going := len(s.Machines) - len(now)
 	outdated := outdatedReasons(s)
 	switch {
@@ -80,14 +83,11 @@ func scaleUp(s Snapshot) plan.Decision {
 		if !isInitializedNow(s) {
 			return plan.Wait(clusterv1.WaitingForControlPlaneInitializedReason, notInitialized(s))
 		}
-		var unready []string
-		for _, machine := range now {
-			if !conditions.Is(machine.Status.Conditions, clusterv1.ReadyCondition, metav1.ConditionTrue) {
-				unready = append(unready, machine.Name)
-			}
+		if !s.Workload.OK() {
+			return plan.Wait(clusterv1.ScalingUpReason, "Machines join one by one, and the state of those that are there cannot be seen: "+s.Workload.Err)
 		}
-		if len(unready) > 0 {
-			return plan.Wait(clusterv1.ScalingUpReason, "Machines join one by one; waiting until Ready: "+list(unready))
+		if unready := notReadyForJoin(s); len(unready) > 0 {
+			return plan.Wait(clusterv1.ScalingUpReason, "Machines join one by one; waiting for "+list(unready))
 		}
 	}
 	machine, err := newMachine(s)
@@ -96,6 +96,28 @@ func scaleUp(s Snapshot) plan.Decision {
 	}
 	return plan.Act(clusterv1.ScalingUpReason, fmt.Sprintf("from %d to %d Machines", len(now), want),
 		plan.Create{Object: machine, Reason: "there are fewer Machines than asked for"})
+}
+
+// notReadyForJoin says what of the members that are there is not in order. A join changes
+// the membership of etcd, and one more member that does not run may cost the majority.
+func notReadyForJoin(s Snapshot) []string {
+	var unready []string
+	for _, machine := range active(s) {
+		shown := machineConditions(s, machine)
+		lacks := []string{}
+		if !conditions.Is(machine.Status.Conditions, clusterv1.ReadyCondition, metav1.ConditionTrue) {
+			lacks = append(lacks, clusterv1.ReadyCondition)
+		}
+		for _, part := range components(s) {
+			if !conditions.Is(shown, part.condition, metav1.ConditionTrue) {
+				lacks = append(lacks, part.condition)
+			}
+		}
+		if len(lacks) > 0 {
+			unready = append(unready, fmt.Sprintf("%s (%s)", machine.Name, strings.Join(lacks, ", ")))
+		}
+	}
+	return unready
 }
 
 func notInitialized(s Snapshot) string {
@@ -120,6 +142,17 @@ func incomplete(s Snapshot) bool {
 	})
 }
 
+// unreadInfrastructure says why the infrastructure of a machine that has no host yet
+// cannot be read; empty when it can, or was not there.
+func unreadInfrastructure(s Snapshot) string {
+	for _, machine := range sorted(active(s)) {
+		if made := s.Objects[machine.Name].Infrastructure; made != nil && made.Unread != "" && !hosted(machine) {
+			return fmt.Sprintf("Machine %s: %s", machine.Name, made.Unread)
+		}
+	}
+	return ""
+}
+
 // bootstrapped and hosted machines have had their objects. Where one is gone since,
 // making it again would not bring back what it stood for.
 func bootstrapped(machine *clusterv1.Machine) bool {
@@ -140,18 +173,27 @@ func completions(s Snapshot) ([]plan.Action, error) {
 			actions = append(actions, plan.Create{Object: newConfig(s, machine), Reason: reason})
 		}
 		if objects.Infrastructure == nil && !hosted(machine) {
-			made, err := contract.FromTemplate(s.Template.Value, contract.Clone{
-				Namespace: machine.Namespace, Name: machine.Spec.InfrastructureRef.Name,
-				Labels: machineLabels(s), Annotations: s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations,
-				Owner: *plan.OwnerReference(machineKind, machine, true),
-			})
+			made, err := newInfrastructure(s, machine)
 			if err != nil {
 				return nil, err
+			}
+			if ref := machine.Spec.InfrastructureRef; made.GetKind() != ref.Kind || made.GroupVersionKind().Group != ref.APIGroup {
+				return nil, fmt.Errorf("Machine %s refers to %s.%s, and the template makes %s; set spec.machineTemplate.spec.infrastructureRef of KubeadmControlPlane %s back, or delete the Machine",
+					machine.Name, ref.Kind, ref.APIGroup, made.GroupVersionKind().GroupKind(), s.ControlPlane.Name)
 			}
 			actions = append(actions, plan.Create{Object: made, Reason: reason})
 		}
 	}
 	return actions, nil
+}
+
+// newInfrastructure is what the template makes for a machine.
+func newInfrastructure(s Snapshot, machine *clusterv1.Machine) (*unstructured.Unstructured, error) {
+	return contract.FromTemplate(s.Template.Value, contract.Clone{
+		Namespace: machine.Namespace, Name: machine.Spec.InfrastructureRef.Name,
+		Labels: machineLabels(s), Annotations: s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations,
+		Owner: *plan.OwnerReference(machineKind, machine, true),
+	})
 }
 
 func newConfig(s Snapshot, machine *clusterv1.Machine) *unstructured.Unstructured {
@@ -236,12 +278,8 @@ func differences(s Snapshot, machine *clusterv1.Machine) []string {
 		differs = append(differs, "it was made before spec.rollout.after")
 	}
 	objects := s.Objects[machine.Name]
-	if made := objects.Infrastructure; made != nil && made.ClonedFromName != "" {
-		ref := spec.MachineTemplate.Spec.InfrastructureRef
-		wanted := schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind}.String()
-		if made.ClonedFromName != ref.Name || made.ClonedFromGroupKind != wanted {
-			differs = append(differs, fmt.Sprintf("it was made from %s %s", made.ClonedFromGroupKind, made.ClonedFromName))
-		}
+	if made := objects.Infrastructure; made != nil && made.ClonedFromName != "" && !fromTemplate(s, *made) {
+		differs = append(differs, fmt.Sprintf("it was made from %s %s", made.ClonedFromGroupKind, made.ClonedFromName))
 	}
 	if config := objects.Config; config != nil && !equality.Semantic.DeepEqual(config.Spec, configSpec(s, joinsAsControlPlane(config))) {
 		differs = append(differs, "spec.kubeadmConfigSpec has changed")
@@ -305,6 +343,10 @@ func newMachine(s Snapshot) (*unstructured.Unstructured, error) {
 	return plan.Intent(machineKind, machine), nil
 }
 
+// nodeDeletionTimeout is what the API fills in for a Machine that does not say, in
+// seconds. It is stated, for what is not stated is taken out again (see plan.Follow).
+const nodeDeletionTimeout = 10
+
 // setInPlace sets what of a machine's spec follows the control plane's without a new host.
 func setInPlace(s Snapshot, spec *clusterv1.MachineSpec) {
 	template := s.ControlPlane.Spec.MachineTemplate.Spec
@@ -314,27 +356,51 @@ func setInPlace(s Snapshot, spec *clusterv1.MachineSpec) {
 		NodeVolumeDetachTimeoutSeconds: template.Deletion.NodeVolumeDetachTimeoutSeconds,
 		NodeDeletionTimeoutSeconds:     template.Deletion.NodeDeletionTimeoutSeconds,
 	}
+	if spec.Deletion.NodeDeletionTimeoutSeconds == nil {
+		spec.Deletion.NodeDeletionTimeoutSeconds = new(int32(nodeDeletionTimeout))
+	}
 	spec.Taints = slices.Clone(template.Taints)
 }
 
-// inPlaceChanges bring labels, annotations and those fields of machines up to date that
-// need no new host. What is taken out of the template stays on the machines there are.
+// inPlaceChanges bring machines and their objects in line with the template where that
+// needs no new host. Machines on their way out are included: time-outs matter to them
+// most.
 func inPlaceChanges(s Snapshot) []plan.Action {
+	reason := "spec.machineTemplate of KubeadmControlPlane " + s.ControlPlane.Name + " asks for it"
+	metadata := []string{"/metadata/labels", "/metadata/annotations"}
+	wanted := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Labels: machineLabels(s), Annotations: s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations}}
+	setInPlace(s, &wanted.Spec)
+	intent := plan.Intent(machineKind, wanted)
 	var actions []plan.Action
-	for _, machine := range sorted(active(s)) {
-		wanted := &clusterv1.Machine{}
-		setInPlace(s, &wanted.Spec)
-		intent := plan.Intent(machineKind, wanted)
-		intent.SetNamespace(machine.Namespace)
-		intent.SetName(machine.Name)
-		intent.SetUID(machine.UID)
-		intent.SetLabels(machineLabels(s))
-		intent.SetAnnotations(s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations)
-		if plan.NeedsApply(plan.Live(machineKind, machine), intent, plan.Manager(name), "") {
-			actions = append(actions, plan.Apply{Object: intent, Reason: "spec.machineTemplate of KubeadmControlPlane " + s.ControlPlane.Name + " asks for it"})
+	for _, machine := range sorted(s.Machines) {
+		if patch, needed := plan.Follow(machineKind, machine, intent, name, reason, append(metadata, machines.InPlace("/spec")...)...); needed {
+			actions = append(actions, patch)
+		}
+		objects := s.Objects[machine.Name]
+		if objects.Config != nil {
+			if patch, needed := plan.Follow(configKind, objects.Config, intent, name, reason, metadata...); needed {
+				actions = append(actions, patch)
+			}
+		}
+		if made := objects.Infrastructure; made != nil && made.Metadata != nil && s.Template.OK() && fromTemplate(s, *made) {
+			// The template has metadata of its own for what it makes.
+			again, err := newInfrastructure(s, machine)
+			if err != nil {
+				continue // not a template, which is told where one is needed
+			}
+			if patch, needed := plan.Follow(made.Metadata.GroupVersionKind(), made.Metadata, again, name, reason, metadata...); needed {
+				actions = append(actions, patch)
+			}
 		}
 	}
 	return actions
+}
+
+// fromTemplate reports that an infrastructure machine was made from the template that the
+// control plane refers to now.
+func fromTemplate(s Snapshot, made Infrastructure) bool {
+	ref := s.ControlPlane.Spec.MachineTemplate.Spec.InfrastructureRef
+	return made.ClonedFromName == ref.Name && made.ClonedFromGroupKind == schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind}.String()
 }
 
 // failureDomain is where a new machine goes: among the domains for control planes the

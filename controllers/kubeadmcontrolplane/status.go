@@ -267,11 +267,14 @@ func deleting(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	if s.ControlPlane.DeletionTimestamp == nil {
 		return conditions.False(clusterv1.DeletingCondition, clusterv1.NotDeletingReason, "")
 	}
-	message := outcome.Message
-	if s.LastFailure != nil {
+	reason, message := outcome.Reason, outcome.Message
+	switch paused, why := machines.Paused(s.Cluster, s.ControlPlane); {
+	case paused: // "Paused" is not among the reasons of this condition
+		reason, message = clusterv1.DeletingReason, "it does not go on while "+why
+	case s.LastFailure != nil:
 		message = s.LastFailure.Message
 	}
-	return conditions.True(clusterv1.DeletingCondition, outcome.Reason, message)
+	return conditions.True(clusterv1.DeletingCondition, reason, message)
 }
 
 // because is why something is not there yet. What failed has the first word.
