@@ -13,8 +13,11 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
@@ -29,18 +32,36 @@ type Content struct {
 	Reason, Problem string
 }
 
-// parse reads the manifests of all keys, in the order of the keys.
+// manifest is one object and where in the resource it stands, for messages.
+type manifest struct {
+	object *unstructured.Unstructured
+	where  string
+}
+
+// parse reads the manifests of all keys, in the order of the keys. An object that comes
+// twice is taken once.
 func parse(data map[string][]byte) Content {
 	hash := sha256.New()
 	var objects []*unstructured.Unstructured
+	first := map[identity]manifest{}
 	for _, key := range slices.Sorted(maps.Keys(data)) {
 		fmt.Fprintf(hash, "%s\x00%d\x00", key, len(data[key]))
 		hash.Write(data[key])
-		read, err := manifests(data[key])
+		read, err := manifests(key, data[key])
 		if err != nil {
-			return Content{Reason: "InvalidManifest", Problem: fmt.Sprintf("key %q: %v", key, err)}
+			return Content{Reason: "InvalidManifest", Problem: err.Error()}
 		}
-		objects = append(objects, read...)
+		for _, next := range read {
+			who := identityOf(next.object)
+			earlier, twice := first[who]
+			switch {
+			case !twice:
+				first[who] = next
+				objects = append(objects, next.object)
+			case !equality.Semantic.DeepEqual(earlier.object.Object, next.object.Object):
+				return Content{Reason: "InvalidManifest", Problem: fmt.Sprintf("%s and %s both hold %s, and differ; remove one", earlier.where, next.where, who)}
+			}
+		}
 	}
 	if len(objects) == 0 {
 		return Content{Reason: "InvalidManifest", Problem: "it holds no manifests"}
@@ -49,36 +70,74 @@ func parse(data map[string][]byte) Content {
 	return Content{Objects: objects, Hash: "sha256:" + hex.EncodeToString(hash.Sum(nil))}
 }
 
-func manifests(data []byte) ([]*unstructured.Unstructured, error) {
+// identity tells one object of a workload cluster from another, whatever version of the
+// API it is written in.
+type identity struct {
+	kind            schema.GroupKind
+	namespace, name string
+}
+
+// identityOf puts what names no namespace into "default": there it goes, unless the kind
+// has no namespaces, and then none is named anywhere.
+func identityOf(object *unstructured.Unstructured) identity {
+	return identity{object.GroupVersionKind().GroupKind(), cmp.Or(object.GetNamespace(), metav1.NamespaceDefault), object.GetName()}
+}
+
+func (i identity) String() string { return i.kind.Kind + " " + i.name }
+
+// manifests reads the documents of one key, and the items of those that are lists.
+func manifests(key string, data []byte) ([]manifest, error) {
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
-	var objects []*unstructured.Unstructured
+	var found []manifest
 	for number := 1; ; number++ {
+		where := fmt.Sprintf("key %q, document %d", key, number)
 		var fields map[string]any
 		err := decoder.Decode(&fields)
 		if errors.Is(err, io.EOF) {
-			return objects, nil
+			return found, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("document %d: %w", number, err)
+			return nil, fmt.Errorf("%s: %w", where, err)
 		}
 		if len(fields) == 0 {
 			continue
 		}
 		object := &unstructured.Unstructured{Object: fields}
 		if object.IsList() {
-			if err := object.EachListItem(func(item runtime.Object) error {
-				objects = append(objects, item.(*unstructured.Unstructured))
-				return nil
-			}); err != nil {
-				return nil, fmt.Errorf("document %d: %w", number, err)
+			items, err := listItems(object, where)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", where, err)
 			}
+			found = append(found, items...)
 			continue
 		}
-		objects = append(objects, object)
-		if object.GetAPIVersion() == "" || object.GetKind() == "" || object.GetName() == "" {
-			return nil, fmt.Errorf("document %d has no apiVersion, kind or metadata.name", number)
+		if err := complete(object); err != nil {
+			return nil, fmt.Errorf("%s: %w", where, err)
 		}
+		found = append(found, manifest{object, where})
 	}
+}
+
+func listItems(list *unstructured.Unstructured, where string) ([]manifest, error) {
+	var found []manifest
+	err := list.EachListItem(func(item runtime.Object) error {
+		object := item.(*unstructured.Unstructured)
+		if err := complete(object); err != nil {
+			return fmt.Errorf("item %d: %w", len(found)+1, err)
+		}
+		found = append(found, manifest{object, fmt.Sprintf("%s, item %d", where, len(found)+1)})
+		return nil
+	})
+	return found, err
+}
+
+// complete refuses what no request could be made for: the plan of a whole Cluster would
+// be refused with it.
+func complete(object *unstructured.Unstructured) error {
+	if object.GroupVersionKind().Version == "" || object.GetKind() == "" || object.GetName() == "" {
+		return errors.New("it has no apiVersion, kind or metadata.name")
+	}
+	return nil
 }
 
 // rank puts what others need first: namespaces, definitions, accounts and rights,

@@ -4,7 +4,11 @@ package clusterresourceset
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,9 +37,14 @@ type BindingSnapshot struct {
 	// to date, by "Kind/name".
 	Contents map[string]Content
 	// Connection says why the workload cluster cannot be reached; empty when it can.
+	// Connecting is true where an event tells when that ends.
 	Connection string
-	// Lookups say, in the order of a content's objects, what the workload cluster has.
+	Connecting bool
+	// Lookups say, by "Kind/name" and in the order of a content's objects, what the
+	// workload cluster has: of the resources up to the one whose turn it is. Unread says
+	// instead what the workload cluster refused to tell.
 	Lookups     map[string][]Lookup
+	Unread      map[string]string
 	LastFailure *plan.Failure
 }
 
@@ -63,7 +72,9 @@ type SetSnapshot struct {
 }
 
 func observeBinding(ctx context.Context, reader engine.Reader, key engine.Key) (BindingSnapshot, error) {
-	snapshot := BindingSnapshot{Now: reader.Now(), LastFailure: reader.LastFailure(), Contents: map[string]Content{}, Lookups: map[string][]Lookup{}}
+	snapshot := BindingSnapshot{
+		Now: reader.Now(), LastFailure: reader.LastFailure(), Contents: map[string]Content{}, Lookups: map[string][]Lookup{}, Unread: map[string]string{},
+	}
 	cluster := &clusterv1.Cluster{}
 	if err := reader.Get(ctx, key, cluster); err != nil {
 		return snapshot, client.IgnoreNotFound(err)
@@ -78,6 +89,8 @@ func observeBinding(ctx context.Context, reader engine.Reader, key engine.Key) (
 			snapshot.Sets = append(snapshot.Sets, &sets.Items[i])
 		}
 	}
+	// The cache lists in any order, and the plan gives resources their turn in this one.
+	slices.SortFunc(snapshot.Sets, func(a, b *addonsv1.ClusterResourceSet) int { return strings.Compare(a.Name, b.Name) })
 	binding := &addonsv1.ClusterResourceSetBinding{}
 	switch err := reader.Get(ctx, key, binding); {
 	case err == nil:
@@ -96,8 +109,7 @@ func observeBinding(ctx context.Context, reader engine.Reader, key engine.Key) (
 func observePending(ctx context.Context, reader engine.Reader, snapshot *BindingSnapshot) error {
 	for _, set := range snapshot.Sets {
 		for _, ref := range set.Spec.Resources {
-			recorded := record(snapshot.Binding, set.Name, ref)
-			if settledOnce(set, recorded) {
+			if settledOnce(set, record(snapshot.Binding, set.Name, ref)) {
 				continue
 			}
 			content, err := readContent(ctx, reader, set.Namespace, ref)
@@ -107,32 +119,48 @@ func observePending(ctx context.Context, reader engine.Reader, snapshot *Binding
 			snapshot.Contents[id(ref)] = content
 		}
 	}
-	pending := pendingResources(*snapshot)
-	if len(pending) == 0 {
+	if len(pendingResources(*snapshot)) == 0 {
 		return nil
 	}
 	workloads := reader.Workloads()
 	if workloads == nil {
-		snapshot.Connection = "this process connects to no workload clusters"
+		snapshot.Connection, snapshot.Connecting = "this process connects to no workload clusters", true
 		return nil
 	}
 	workload, err := workloads.Writer(ctx, client.ObjectKeyFromObject(snapshot.Cluster))
 	if err != nil {
-		snapshot.Connection = err.Error()
+		snapshot.Connection, snapshot.Connecting = err.Error(), errors.Is(err, engine.ErrNotConnected)
 		return nil
 	}
-	for _, resource := range pending {
-		var lookups []Lookup
-		for _, object := range resource.content.Objects {
-			lookup, err := look(ctx, workload, object)
-			if err != nil {
-				snapshot.Connection = err.Error()
-				return nil
-			}
-			lookups = append(lookups, lookup)
+	for _, resource := range inTurn(*snapshot) {
+		err := lookUp(ctx, workload, snapshot, resource)
+		var unanswered *url.Error
+		switch {
+		case err == nil:
+		case errors.As(err, &unanswered):
+			// Every other request would wait in turn.
+			snapshot.Connection = err.Error()
+			return nil
+		default:
+			snapshot.Unread[id(resource.ref)] = err.Error()
 		}
-		snapshot.Lookups[id(resource.ref)] = lookups
+		if len(step(*snapshot, resource)) > 0 {
+			return nil // the others get their turn after it
+		}
 	}
+	return nil
+}
+
+func lookUp(ctx context.Context, workload client.Client, snapshot *BindingSnapshot, resource resource) error {
+	var lookups []Lookup
+	for _, object := range resource.content.Objects {
+		lookup, err := look(ctx, workload, object)
+		if err != nil {
+			return err
+		}
+		lookups = append(lookups, lookup)
+	}
+	snapshot.Lookups[id(resource.ref)] = lookups
 	return nil
 }
 
@@ -215,7 +243,7 @@ func observeSet(ctx context.Context, reader engine.Reader, key engine.Key) (SetS
 	for i := range bindings.Items {
 		snapshot.Bindings = append(snapshot.Bindings, &bindings.Items[i])
 	}
-	for _, ref := range set.Spec.Resources {
+	for _, ref := range contentsOf(snapshot) {
 		content, err := readContent(ctx, reader, key.Namespace, ref)
 		if err != nil {
 			return snapshot, err

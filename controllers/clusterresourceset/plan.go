@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,9 +22,11 @@ import (
 const (
 	bindingName = "clusterresourceset-binding"
 
-	// kindRecheck is how often a kind that the workload cluster does not serve yet, but
-	// whose definition was written, is looked for.
-	kindRecheck = time.Second
+	// soonest and latest bound how often a resource is tried again that was refused, or
+	// that waits for a kind: at first soon, for a definition that was just written is
+	// served a moment later, then the less often the longer it lasts.
+	soonest = time.Second
+	latest  = time.Minute
 	// secretRecheck is how often Secrets that are to be kept up to date are read: they
 	// are not watched, so a change brings no event.
 	secretRecheck = 30 * time.Second
@@ -53,6 +56,8 @@ func PlanBinding(s BindingSnapshot) plan.Plan[BindingStatus] {
 	return plan.Of(decideBinding(s), BindingStatus{})
 }
 
+// decideBinding gives one resource a turn at a time, with a record of its own: what one
+// of them cannot do keeps none of the others waiting.
 func decideBinding(s BindingSnapshot) plan.Decision {
 	if paused, why := machines.Paused(s.Cluster, s.Cluster); paused {
 		return plan.Wait(clusterv1.PausedReason, why)
@@ -64,31 +69,71 @@ func decideBinding(s BindingSnapshot) plan.Decision {
 		}
 		return plan.Settle(clusterv1.DeletingReason)
 	}
-	if len(s.Sets) == 0 && !hasStaleEntries(s) {
+	tidied := recordWrite(s, ledgerOf(s), "to record only what still counts")
+	if len(s.Sets) == 0 && len(tidied) == 0 {
 		return plan.Settle("NoClusterResourceSet")
 	}
 	if !initialized(s.Cluster) {
 		return plan.Wait(clusterv1.WaitingForControlPlaneInitializedReason, "the API server of the workload cluster has not answered yet")
 	}
-	pending := pendingResources(s)
-	if len(pending) > 0 && s.Connection != "" {
-		return plan.Wait(clusterv1.ConnectionDownReason, s.Connection).At(s.Now.Add(contentRecheck))
+	if pending := pendingResources(s); len(pending) > 0 && s.Connection != "" {
+		return notConnected(s, pending)
 	}
-	if failed := newFailures(s, pending); len(failed) > 0 {
-		return plan.Act("RecordingFailure", "", recordWrite(s, nil, failed))
+	turns := inTurn(s)
+	if recorded := failureRecord(s, turns); len(recorded) > 0 {
+		return plan.Act("RecordingFailure", "", recorded...)
 	}
-	actions, done, unknown := writes(s, pending)
-	if len(done) > 0 || hasStaleEntries(s) {
-		actions = append(actions, recordWrite(s, done, nil))
+	for _, r := range turns {
+		if actions := step(s, r); len(actions) > 0 {
+			return plan.Act("ApplyingResources", "", actions...)
+		}
 	}
-	problems := problems(s)
+	if len(tidied) > 0 {
+		return plan.Act("TidyingRecord", "", tidied...)
+	}
+	return standing(s)
+}
+
+// notConnected notes on what is to be written that it cannot be. Whatever ends a missing
+// connection brings an event; a request that failed on one that is there does not.
+func notConnected(s BindingSnapshot, pending []resource) plan.Decision {
+	known := ledgerOf(s)
+	for _, r := range pending {
+		known.lacking(r, note{Cause: s.Connection, Since: s.Now})
+	}
+	decision := plan.Wait(clusterv1.ConnectionDownReason, s.Connection)
+	decision.Actions = recordWrite(s, known, "to tell why it is not applied")
+	if !s.Connecting {
+		decision = decision.At(s.Now.Add(contentRecheck))
+	}
+	return decision
+}
+
+// standing is what to say where nothing is to be done now.
+func standing(s BindingSnapshot) plan.Decision {
+	blocked := problems(s)
+	var waiting []string
+	var recheck time.Time
+	if len(blocked) > 0 {
+		recheck = s.Now.Add(contentRecheck)
+	}
+	for _, r := range pendingResources(s) {
+		text := fmt.Sprintf("ClusterResourceSet %s, %s: %s", r.set.Name, id(r.ref), noteOn(s, r).Cause)
+		if conflict(s, r) != "" {
+			blocked = append(blocked, text)
+		} else {
+			waiting = append(waiting, text)
+		}
+		if next := nextTry(s, r); recheck.IsZero() || next.Before(recheck) {
+			recheck = next
+		}
+	}
+	message := strings.Join(append(blocked, waiting...), "; ")
 	switch {
-	case len(actions) > 0:
-		return plan.Act("ApplyingResources", strings.Join(problems, "; "), actions...)
-	case len(unknown) > 0:
-		return plan.Wait("WaitingForKinds", "the workload cluster does not serve "+strings.Join(unknown, ", ")+" yet").At(s.Now.Add(kindRecheck))
-	case len(problems) > 0:
-		return plan.Block(addonsv1.NotAppliedReason, strings.Join(problems, "; ")).At(s.Now.Add(contentRecheck))
+	case len(blocked) > 0:
+		return plan.Block(addonsv1.NotAppliedReason, message).At(recheck)
+	case len(waiting) > 0:
+		return plan.Wait(addonsv1.NotAppliedReason, message).At(recheck)
 	}
 	settled := plan.Settle(addonsv1.AppliedReason)
 	if slices.ContainsFunc(s.Sets, followsSecret) {
@@ -115,47 +160,37 @@ func id(ref addonsv1.ResourceRef) string { return ref.Kind + "/" + ref.Name }
 
 // settledOnce reports a resource that is written once and has been.
 func settledOnce(set *addonsv1.ClusterResourceSet, recorded *addonsv1.ResourceBinding) bool {
-	return !reconciles(set) && recorded != nil && recorded.Applied != nil && *recorded.Applied
+	return !reconciles(set) && isApplied(recorded)
 }
 
 func reconciles(set *addonsv1.ClusterResourceSet) bool {
 	return set.Spec.Strategy == string(addonsv1.ClusterResourceSetStrategyReconcile)
 }
 
-// pendingResources are those that can be written and are not recorded as such.
-func pendingResources(s BindingSnapshot) []resource {
-	var pending []resource
+// resources are those whose content can be written, in the order of the sets.
+func resources(s BindingSnapshot) []resource {
+	var all []resource
 	for _, set := range s.Sets {
 		if paused, _ := machines.Paused(nil, set); paused {
 			continue
 		}
 		for _, ref := range set.Spec.Resources {
-			content, read := s.Contents[id(ref)]
-			recorded := record(s.Binding, set.Name, ref)
-			if !read || content.Problem != "" || settledOnce(set, recorded) {
-				continue
+			if content, read := s.Contents[id(ref)]; read && content.Problem == "" {
+				all = append(all, resource{set: set, ref: ref, content: content})
 			}
-			if recorded != nil && recorded.Applied != nil && *recorded.Applied && recorded.Hash == content.Hash {
-				continue
-			}
-			pending = append(pending, resource{set: set, ref: ref, content: content})
 		}
 	}
-	return pending
+	return all
 }
 
-// newFailures are the pending resources that the last try did not bring in, as far as
-// the record does not say so yet.
-func newFailures(s BindingSnapshot, pending []resource) []resource {
-	if s.LastFailure == nil {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(pending), func(r resource) bool { return failed(record(s.Binding, r.set.Name, r.ref)) })
+func isPending(s BindingSnapshot, r resource) bool {
+	recorded := record(s.Binding, r.set.Name, r.ref)
+	return !settledOnce(r.set, recorded) && (!isApplied(recorded) || recorded.Hash != r.content.Hash)
 }
 
-// failed reports that the record tells of a try that failed.
-func failed(recorded *addonsv1.ResourceBinding) bool {
-	return recorded != nil && recorded.Applied != nil && !*recorded.Applied
+// pendingResources are those that can be written and are not recorded as such.
+func pendingResources(s BindingSnapshot) []resource {
+	return slices.DeleteFunc(resources(s), func(r resource) bool { return !isPending(s, r) })
 }
 
 func problems(s BindingSnapshot) []string {
@@ -170,33 +205,129 @@ func problems(s BindingSnapshot) []string {
 	return found
 }
 
-// writes are the writes into the workload cluster. done are the resources that are
-// whole once these have been carried out; unknown are kinds not served there.
-func writes(s BindingSnapshot, pending []resource) (actions []plan.Action, done []resource, unknown []string) {
-	cluster := types.NamespacedName{Namespace: s.Cluster.Namespace, Name: s.Cluster.Name}
-	for _, resource := range pending {
-		lookups := s.Lookups[id(resource.ref)]
-		whole := len(lookups) == len(resource.content.Objects)
-		for i, lookup := range lookups {
-			object := resource.content.Objects[i]
-			reason := "ClusterResourceSet " + resource.set.Name + " names " + id(resource.ref)
-			switch {
-			case lookup.UnknownKind:
-				whole = false
-				if !slices.Contains(unknown, object.GetKind()) {
-					unknown = append(unknown, object.GetKind())
-				}
-			case reconciles(resource.set):
-				actions = append(actions, plan.Apply{Object: placed(object, lookup), Creates: true, In: cluster, Reason: reason})
-			case !lookup.Exists:
-				actions = append(actions, plan.Create{Object: placed(object, lookup), In: cluster, Reason: reason})
+// inTurn are the pending resources in the order in which they get their turn: first what
+// has not failed, then what has and is due again, the one that failed longest ago first.
+func inTurn(s BindingSnapshot) []resource {
+	turns := slices.DeleteFunc(pendingResources(s), func(r resource) bool { return !lastTry(s, r).IsZero() && nextTry(s, r).After(s.Now) })
+	slices.SortStableFunc(turns, func(a, b resource) int { return lastTry(s, a).Compare(lastTry(s, b)) })
+	return turns
+}
+
+// lastTry is when the content as it is now failed last; zero when it has not.
+func lastTry(s BindingSnapshot, r resource) time.Time {
+	if noted := noteOn(s, r); noted.failed(r.content.Hash) {
+		return noted.Tried
+	}
+	return time.Time{}
+}
+
+// nextTry is when to look at a resource again that cannot be written now.
+func nextTry(s BindingSnapshot, r resource) time.Time {
+	from := s.Now
+	if tried := lastTry(s, r); !tried.IsZero() {
+		from = tried
+	}
+	return from.Add(min(max(from.Sub(noteOn(s, r).Since), soonest), latest))
+}
+
+// failureRecord notes on the resource that the last try was about that it failed; none
+// where the failure is noted already, or was about something else.
+func failureRecord(s BindingSnapshot, turns []resource) []plan.Action {
+	if s.LastFailure == nil {
+		return nil
+	}
+	for _, r := range turns {
+		actions, _ := writes(s, r)
+		if !slices.ContainsFunc(actions, func(action plan.Action) bool { return action.String() == s.LastFailure.Action }) {
+			continue
+		}
+		known := ledgerOf(s)
+		known.lacking(r, note{
+			Cause: s.LastFailure.Action + ": " + s.LastFailure.Message, Since: s.LastFailure.At, Tried: s.LastFailure.At, Hash: r.content.Hash,
+		})
+		return recordWrite(s, known, "to record that the last try failed")
+	}
+	return nil
+}
+
+// step is what is to be done for one resource: the writes into the workload cluster, and
+// last the record of them.
+func step(s BindingSnapshot, r resource) []plan.Action {
+	known := ledgerOf(s)
+	if cause := conflict(s, r); cause != "" {
+		known.lacking(r, note{Cause: cause, Since: s.Now})
+		return recordWrite(s, known, "to tell why it is not applied")
+	}
+	if cause := s.Unread[id(r.ref)]; cause != "" {
+		known.lacking(r, note{Cause: cause, Since: s.Now, Tried: s.Now, Hash: r.content.Hash})
+		return recordWrite(s, known, "to record that the last try failed")
+	}
+	if len(s.Lookups[id(r.ref)]) != len(r.content.Objects) {
+		return nil // not looked up: another one comes first
+	}
+	actions, unknown := writes(s, r)
+	if len(unknown) == 0 {
+		known.applied(r, s.Now)
+		return append(actions, recordWrite(s, known, "to record what has been written")...)
+	}
+	if before := noteOn(s, r); reconciles(r.set) && before.Hash == r.content.Hash && slices.Equal(before.Kinds, unknown) {
+		actions = nil // all that can be written has been
+	}
+	known.lacking(r, note{
+		Cause: "the workload cluster does not serve " + strings.Join(unknown, ", ") + " yet", Since: s.Now, Hash: r.content.Hash, Kinds: unknown,
+	})
+	return append(actions, recordWrite(s, known, "to tell why it is not applied")...)
+}
+
+// conflict tells of an object that two resources hold which are both kept up to date, and
+// would overwrite one another. The one that was there first goes on. What is written once
+// leaves alone what it finds, whoever made it.
+func conflict(s BindingSnapshot, r resource) string {
+	if !reconciles(r.set) {
+		return ""
+	}
+	held := map[identity]*unstructured.Unstructured{}
+	for _, object := range r.content.Objects {
+		held[identityOf(object)] = object
+	}
+	before := true
+	for _, other := range resources(s) {
+		if other.set == r.set && other.ref == r.ref {
+			before = false
+			continue
+		}
+		if !reconciles(other.set) || other.ref == r.ref || (isPending(s, other) && !before) {
+			continue
+		}
+		for _, object := range other.content.Objects {
+			who := identityOf(object)
+			if ours := held[who]; ours != nil && !equality.Semantic.DeepEqual(ours.Object, object.Object) {
+				return fmt.Sprintf("it holds %s, and so does %s of ClusterResourceSet %s, and they differ; remove one", who, id(other.ref), other.set.Name)
 			}
 		}
-		if whole {
-			done = append(done, resource)
+	}
+	return ""
+}
+
+// writes are the writes of a resource into the workload cluster. unknown are kinds not
+// served there.
+func writes(s BindingSnapshot, r resource) (actions []plan.Action, unknown []string) {
+	cluster := types.NamespacedName{Namespace: s.Cluster.Namespace, Name: s.Cluster.Name}
+	reason := "ClusterResourceSet " + r.set.Name + " names " + id(r.ref)
+	for i, lookup := range s.Lookups[id(r.ref)] {
+		object := r.content.Objects[i]
+		switch {
+		case lookup.UnknownKind:
+			if kind := object.GroupVersionKind().GroupKind().String(); !slices.Contains(unknown, kind) {
+				unknown = append(unknown, kind)
+			}
+		case reconciles(r.set):
+			actions = append(actions, plan.Apply{Object: placed(object, lookup), Creates: true, In: cluster, Reason: reason})
+		case !lookup.Exists:
+			actions = append(actions, plan.Create{Object: placed(object, lookup), In: cluster, Reason: reason})
 		}
 	}
-	return actions, done, unknown
+	return actions, unknown
 }
 
 // placed is the object in the namespace that it goes to.
@@ -207,79 +338,4 @@ func placed(object *unstructured.Unstructured, lookup Lookup) *unstructured.Unst
 	object = object.DeepCopy()
 	object.SetNamespace(metav1.NamespaceDefault)
 	return object
-}
-
-// record is what the binding says of a resource of a set; nil when nothing.
-func record(binding *addonsv1.ClusterResourceSetBinding, set string, ref addonsv1.ResourceRef) *addonsv1.ResourceBinding {
-	if binding == nil {
-		return nil
-	}
-	for _, entry := range binding.Spec.Bindings {
-		if entry.ClusterResourceSetName != set {
-			continue
-		}
-		for i := range entry.Resources {
-			if entry.Resources[i].ResourceRef == ref {
-				return &entry.Resources[i]
-			}
-		}
-	}
-	return nil
-}
-
-// hasStaleEntries reports that the binding lists sets that no longer select the
-// Cluster or are going.
-func hasStaleEntries(s BindingSnapshot) bool {
-	return s.Binding != nil && slices.ContainsFunc(s.Binding.Spec.Bindings, func(entry addonsv1.ResourceSetBinding) bool {
-		return !slices.ContainsFunc(s.Sets, func(set *addonsv1.ClusterResourceSet) bool { return set.Name == entry.ClusterResourceSetName })
-	})
-}
-
-// recordWrite writes the binding anew: what was recorded and still counts, what has
-// just been done, and what failed. It refuses to overwrite a newer record.
-func recordWrite(s BindingSnapshot, done, failures []resource) plan.Action {
-	binding := &addonsv1.ClusterResourceSetBinding{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: s.Cluster.Namespace, Name: s.Cluster.Name,
-			Labels:          map[string]string{clusterv1.ClusterNameLabel: s.Cluster.Name},
-			OwnerReferences: []metav1.OwnerReference{*plan.OwnerReference(clusterKind, s.Cluster, false)},
-		},
-		Spec: addonsv1.ClusterResourceSetBindingSpec{ClusterName: s.Cluster.Name},
-	}
-	for _, set := range s.Sets {
-		entry := addonsv1.ResourceSetBinding{ClusterResourceSetName: set.Name}
-		for _, ref := range set.Spec.Resources {
-			is := func(r resource) bool { return r.set == set && r.ref == ref }
-			recorded := record(s.Binding, set.Name, ref)
-			switch {
-			case slices.ContainsFunc(done, is):
-				entry.Resources = append(entry.Resources, addonsv1.ResourceBinding{
-					ResourceRef: ref, Hash: s.Contents[id(ref)].Hash, Applied: new(true), LastAppliedTime: metav1.NewTime(s.Now.UTC().Truncate(time.Second)),
-				})
-			case slices.ContainsFunc(failures, is):
-				failure := addonsv1.ResourceBinding{ResourceRef: ref, Applied: new(false)}
-				if recorded != nil { // hash and time are of what was last brought in
-					failure.Hash, failure.LastAppliedTime = recorded.Hash, recorded.LastAppliedTime
-				}
-				entry.Resources = append(entry.Resources, failure)
-			case recorded != nil:
-				entry.Resources = append(entry.Resources, *recorded)
-			}
-		}
-		if len(entry.Resources) > 0 {
-			binding.Spec.Bindings = append(binding.Spec.Bindings, entry)
-			binding.OwnerReferences = append(binding.OwnerReferences, *plan.OwnerReference(setKind, set, false))
-		}
-	}
-	reason := "to record what has been written"
-	if len(failures) > 0 {
-		reason = "to record that the last try failed"
-	}
-	if s.Binding == nil {
-		return plan.Create{Object: plan.Intent(bindingKind, binding), Reason: reason}
-	}
-	intent := plan.Intent(bindingKind, binding)
-	intent.SetUID(s.Binding.UID)
-	intent.SetResourceVersion(s.Binding.ResourceVersion)
-	return plan.Apply{Object: intent, Reason: reason}
 }

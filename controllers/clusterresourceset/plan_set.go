@@ -5,6 +5,7 @@ package clusterresourceset
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	addonsv1 "github.com/slipway-project/slipway/api/addons/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
@@ -48,8 +49,8 @@ func decideSet(s SetSnapshot) plan.Decision {
 		return plan.Block(addonsv1.NotAppliedReason, problem).At(s.Now.Add(contentRecheck))
 	}
 	decided := plan.Settle(addonsv1.AppliedReason)
-	if waiting, failing := clustersWaiting(s); len(waiting) > 0 {
-		decided = plan.Wait(addonsv1.NotAppliedReason, notYet(s.Set.Namespace, waiting, failing))
+	if waiting := notYet(s); waiting != "" {
+		decided = plan.Wait(addonsv1.NotAppliedReason, waiting)
 	}
 	if len(s.Clusters) > 0 && followsSecret(s.Set) {
 		decided = decided.At(s.Now.Add(secretRecheck))
@@ -73,6 +74,29 @@ func listed(binding *addonsv1.ClusterResourceSetBinding, set string) bool {
 	return slices.ContainsFunc(binding.Spec.Bindings, func(entry addonsv1.ResourceSetBinding) bool { return entry.ClusterResourceSetName == set })
 }
 
+// contentsOf are the resources whose content counts: what was written for good is not
+// looked at again.
+func contentsOf(s SetSnapshot) []addonsv1.ResourceRef {
+	if paused, _ := machines.Paused(nil, s.Set); paused || s.Set.DeletionTimestamp != nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Set.Spec.Resources), func(ref addonsv1.ResourceRef) bool {
+		return !slices.ContainsFunc(s.Clusters, func(cluster *clusterv1.Cluster) bool {
+			return !settledOnce(s.Set, record(bindingOf(s, cluster), s.Set.Name, ref))
+		})
+	})
+}
+
+// bindingOf is the record of a Cluster; nil when there is none yet.
+func bindingOf(s SetSnapshot, cluster *clusterv1.Cluster) *addonsv1.ClusterResourceSetBinding {
+	for _, binding := range s.Bindings {
+		if binding.Name == cluster.Name {
+			return binding
+		}
+	}
+	return nil
+}
+
 // firstProblem is what keeps the resources from being written anywhere. While no
 // Cluster is selected there is nothing to write, and so no problem.
 func firstProblem(s SetSnapshot) (reason, problem string) {
@@ -87,46 +111,56 @@ func firstProblem(s SetSnapshot) (reason, problem string) {
 	return "", ""
 }
 
-// clustersWaiting are the selected clusters that do not have everything yet. failing
-// are those of them where the last try failed.
-func clustersWaiting(s SetSnapshot) (waiting, failing []string) {
+// notYet says which of the selected Clusters do not have everything, and why; empty when
+// all have. One that is being deleted gets nothing more.
+func notYet(s SetSnapshot) string {
+	var waiting []string
 	for _, cluster := range s.Clusters {
-		index := slices.IndexFunc(s.Bindings, func(b *addonsv1.ClusterResourceSetBinding) bool { return b.Name == cluster.Name })
-		waits, fails := false, false
-		for _, ref := range s.Set.Spec.Resources {
-			var recorded *addonsv1.ResourceBinding
-			if index >= 0 {
-				recorded = record(s.Bindings[index], s.Set.Name, ref)
-			}
-			applied := recorded != nil && recorded.Applied != nil && *recorded.Applied
-			waits = waits || !applied || (reconciles(s.Set) && recorded.Hash != s.Contents[id(ref)].Hash)
-			fails = fails || failed(recorded)
+		if cluster.DeletionTimestamp != nil {
+			continue
 		}
-		if waits {
-			waiting = append(waiting, cluster.Name)
+		if causes := lacks(s, cluster); len(causes) > 0 {
+			waiting = append(waiting, fmt.Sprintf("Cluster %s (%s)", cluster.Name, some(causes)))
 		}
-		if fails {
-			failing = append(failing, cluster.Name)
-		}
+	}
+	if len(waiting) == 0 {
+		return ""
 	}
 	slices.Sort(waiting)
-	slices.Sort(failing)
-	return waiting, failing
+	return "not applied yet to " + some(waiting)
 }
 
-func notYet(namespace string, waiting, failing []string) string {
-	text := "not applied yet to Clusters " + some(waiting)
-	if len(failing) == 0 {
-		return text + "; the events of a Cluster say what stands in the way"
+// lacks says for each resource that a Cluster does not have why that is.
+func lacks(s SetSnapshot, cluster *clusterv1.Cluster) []string {
+	binding := bindingOf(s, cluster)
+	notes := notesOf(binding)
+	var causes []string
+	for _, ref := range s.Set.Spec.Resources {
+		recorded := record(binding, s.Set.Name, ref)
+		if isApplied(recorded) && (!reconciles(s.Set) || recorded.Hash == s.Contents[id(ref)].Hash) {
+			continue
+		}
+		paused, why := machines.Paused(cluster, cluster)
+		noted := notes[noteKey(s.Set.Name, ref)]
+		switch {
+		case paused:
+			return []string{why}
+		case !initialized(cluster):
+			return []string{"its control plane is not initialized yet"}
+		case noted.Cause != "":
+			causes = append(causes, id(ref)+": "+noted.Cause)
+		default:
+			causes = append(causes, id(ref)+" has its turn next")
+		}
 	}
-	return fmt.Sprintf("%s; the last try failed for Clusters %s and is repeated: kubectl describe cluster -n %s %s says why in its events",
-		text, some(failing), namespace, failing[0])
+	return causes
 }
 
-func some(names []string) string {
+// some joins the first of many.
+func some(texts []string) string {
 	const shown = 3
-	if len(names) > shown {
-		return fmt.Sprintf("%v and %d more", names[:shown], len(names)-shown)
+	if len(texts) > shown {
+		return fmt.Sprintf("%s; and %d more", strings.Join(texts[:shown], "; "), len(texts)-shown)
 	}
-	return fmt.Sprint(names)
+	return strings.Join(texts, "; ")
 }

@@ -43,11 +43,29 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestParseTakesEqualObjectsOnce(t *testing.T) {
+	content := parse(map[string][]byte{
+		"a.yaml": []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: space}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: space}\n"),
+		"b.json": []byte(`{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"space"}}`),
+	})
+	if content.Problem != "" || len(content.Objects) != 1 {
+		t.Errorf("one object that comes three times is read as %d (problem %q)", len(content.Objects), content.Problem)
+	}
+}
+
 func TestParseProblems(t *testing.T) {
+	const item = `{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}},`
 	for name, test := range map[string]struct{ text, want string }{
-		"nothing":  {"# only a comment\n", "holds no manifests"},
-		"no kind":  {"metadata: {name: x}\n", "has no apiVersion, kind or metadata.name"},
-		"not yaml": {"a: [\n", "document 1"},
+		"nothing":        {"# only a comment\n", "holds no manifests"},
+		"no kind":        {"metadata: {name: x}\n", `key "x.yaml", document 1: it has no apiVersion, kind or metadata.name`},
+		"no version":     {"apiVersion: a/b/c\nkind: Thing\nmetadata: {name: x}\n", "has no apiVersion"},
+		"not yaml":       {"a: [\n", "document 1"},
+		"nameless item":  {item + `{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}]}`, `key "x.yaml", document 1: item 2: it has no apiVersion`},
+		"item no object": {item + `1]}`, `key "x.yaml", document 1: items member`},
+		"twice, differing": {
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: b}\n",
+			`key "x.yaml", document 1 and key "x.yaml", document 2 both hold ConfigMap c, and differ`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			content := parse(map[string][]byte{"x.yaml": []byte(test.text)})

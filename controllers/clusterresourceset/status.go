@@ -26,8 +26,8 @@ func resourcesApplied(s SetSnapshot) metav1.Condition {
 	if reason, problem := firstProblem(s); problem != "" {
 		return conditions.False(conditionType, reason, problem)
 	}
-	if waiting, failing := clustersWaiting(s); len(waiting) > 0 {
-		return conditions.False(conditionType, addonsv1.NotAppliedReason, notYet(s.Set.Namespace, waiting, failing))
+	if waiting := notYet(s); waiting != "" {
+		return conditions.False(conditionType, addonsv1.NotAppliedReason, waiting)
 	}
 	return conditions.True(conditionType, addonsv1.AppliedReason, "")
 }
