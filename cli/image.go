@@ -27,6 +27,7 @@ func (t *tool) imageCommand() *cobra.Command {
 type imageFlags struct {
 	version      string
 	loadBalancer bool
+	network      bool
 	source       string
 	noCache      bool
 }
@@ -35,22 +36,27 @@ func (t *tool) imageBuildCommand() *cobra.Command {
 	var flags imageFlags
 	command := &cobra.Command{
 		Use:   "build",
-		Short: "Build the node image of a Kubernetes version, and the load balancer's",
+		Short: "Build the node image of a Kubernetes version, and the images beside it",
 		Long: `Build slipway/node:<version> from pinned Go modules and Debian packages, with no image registry,
-and the load balancer's image slipway/haproxy where it is missing. A build with nothing changed
-takes seconds, the first one of a minor version about ten minutes.`,
+and where they are missing the load balancer's image slipway/haproxy and the pod network's
+slipway.dev/network, which machines made of other node images are given. A build with nothing
+changed takes seconds, the first one of a minor version about ten minutes.
+
+Security fixes of Debian are taken in when its packages are installed, from where this host has
+its own packages from. For later ones build again with --no-cache.`,
 		Example: `  slipway image build --kubernetes-version v1.37.1
 
-  # only the load balancer's image
-  slipway image build --load-balancer`,
+  # what machines of another node image need beside it
+  slipway image build --load-balancer --network`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
-			node := !flags.loadBalancer || command.Flags().Changed("kubernetes-version")
+			node := !flags.loadBalancer && !flags.network || command.Flags().Changed("kubernetes-version")
 			return t.imageBuild(command.Context(), flags, node)
 		},
 	}
 	f := command.Flags()
 	f.BoolVar(&flags.loadBalancer, "load-balancer", false, "build the load balancer's image only, unless a version is given too")
+	f.BoolVar(&flags.network, "network", false, "build the pod network's image only, unless a version is given too")
 	f.StringVar(&flags.source, "source", "", sourceHelp)
 	f.BoolVar(&flags.noCache, "no-cache", false, "build again what could be used again")
 	placeVersion(command, &flags.version)
@@ -64,19 +70,29 @@ func (t *tool) imageBuild(ctx context.Context, flags imageFlags, node bool) erro
 	}
 	p := newProgress(t.err, t.now)
 	options := nodeimage.Options{Version: version, SourceDir: flags.source, NoCache: flags.noCache, Progress: p.follow(nil)}
-	builds := []func(context.Context, nodeimage.Options) (nodeimage.Image, error){nodeimage.BuildLoadBalancer}
+	options.Notice = func(text string) { p.say("%s", text) }
+	tell := func(image nodeimage.Image) { p.say("%s", builtLine(image)) }
+	if err := nodeimage.BuildAll(ctx, options, tell, imageBuilds(flags, node)...); err != nil {
+		p.failed()
+		return err
+	}
+	return nil
+}
+
+// imageBuilds are the images that are asked for: with a node image those that
+// clusters need beside it.
+func imageBuilds(flags imageFlags, node bool) []nodeimage.Build {
+	var builds []nodeimage.Build
+	if node || flags.loadBalancer {
+		builds = append(builds, nodeimage.BuildLoadBalancer)
+	}
+	if node || flags.network {
+		builds = append(builds, nodeimage.BuildNetwork)
+	}
 	if node {
 		builds = append(builds, nodeimage.BuildNode)
 	}
-	for _, build := range builds {
-		image, err := build(ctx, options)
-		if err != nil {
-			p.failed()
-			return err
-		}
-		p.say("%s", builtLine(image))
-	}
-	return nil
+	return builds
 }
 
 func builtLine(image nodeimage.Image) string {
@@ -118,9 +134,9 @@ func (t *tool) imageListCommand() *cobra.Command {
 }
 
 func listImages(ctx context.Context) ([]listedImage, error) {
-	api, err := client.New(client.FromEnv)
+	api, err := nodeimage.Connect(ctx, "")
 	if err != nil {
-		return nil, fmt.Errorf("connect to the container engine: %w; check DOCKER_HOST", err)
+		return nil, err
 	}
 	defer api.Close()
 	asking, done := context.WithTimeout(ctx, answerLimit)
@@ -130,11 +146,12 @@ func listImages(ctx context.Context) ([]listedImage, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("no container engine answers at %s (%s); start it, or correct DOCKER_HOST", api.DaemonHost(), oneLine(innermost(err)))
+		return nil, fmt.Errorf("list images of the container engine at %s: %s", api.DaemonHost(), oneLine(innermost(err)))
 	}
 	var images []listedImage
 	for _, item := range found.Items {
 		for _, name := range item.RepoTags {
+			name = strings.TrimPrefix(name, "localhost/") // Podman's, for names without a registry
 			if strings.HasPrefix(name, nodeimage.NodeRepository+":") || strings.HasPrefix(name, nodeimage.LoadBalancerRepository+":") {
 				images = append(images, listedImage{Name: name, Present: true, Size: item.Size, Created: time.Unix(item.Created, 0).UTC()})
 			}

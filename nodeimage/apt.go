@@ -13,6 +13,51 @@ import (
 	"strings"
 )
 
+// hostAptDir is where the host has apt's configuration.
+const hostAptDir = "/etc/apt"
+
+// Debian's own servers: the first is debootstrap's default.
+const (
+	debianServer         = "http://deb.debian.org/debian"
+	debianSecurityServer = "http://deb.debian.org/debian-security"
+)
+
+// aptSource is a suite of Debian and the address that it is read from.
+type aptSource struct{ suite, mirror string }
+
+// updateSources returns where to read the release and its updates from, as the
+// host's own apt configuration has it, and which suites that has no address for. A
+// host that does not name the release at all (another distribution) gets it from
+// Debian's own servers, and so it does the updates.
+func updateSources(aptDir string) (sources []aptSource, missing []string, err error) {
+	release, err := debianMirror(aptDir, debianSuite)
+	if err != nil {
+		return nil, nil, err
+	}
+	sources = []aptSource{{debianSuite, release}}
+	if release == "" {
+		sources[0].mirror = debianServer
+	}
+	for _, suite := range updateSuites {
+		mirror, err := debianMirror(aptDir, suite)
+		if err != nil {
+			return nil, nil, err
+		}
+		if mirror == "" && release == "" {
+			mirror = debianServer
+			if strings.HasSuffix(suite, "-security") {
+				mirror = debianSecurityServer
+			}
+		}
+		if mirror == "" {
+			missing = append(missing, suite)
+			continue
+		}
+		sources = append(sources, aptSource{suite, mirror})
+	}
+	return sources, missing, nil
+}
+
 // debianMirror returns the address that the host's own apt configuration has for
 // a Debian suite, so that a host behind a mirror uses it here too; empty when it
 // has none (another distribution) and debootstrap's default is to be used.

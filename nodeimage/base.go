@@ -58,10 +58,13 @@ func (b base) packages() (node, loadBalancer []debianPackage, err error) {
 }
 
 // baseIn says where the base is, or will be, in a cache. Its name tells apart
-// what it is made from: packages, and what is stripped.
+// what it is made from: packages, suites, and what is stripped. Not what the
+// suites held on the day, nor which of them could be read: a base is made anew
+// when that is asked for (NoCache), not when a mirror changes.
 func baseIn(cache string) base {
-	hash := newContentHash("base/1")
+	hash := newContentHash("base/2")
 	hash.add("packages", append([]string{debianSuite, loadBalancerPackage}, nodePackages...)...)
+	hash.add("updates", updateSuites...)
 	hash.add("stripped", stripped...)
 	hash.add("masked", maskedUnits...)
 	key := hash.sum()[:16]
@@ -72,7 +75,7 @@ func baseIn(cache string) base {
 // holds the cache's lock.
 func ensureBase(ctx context.Context, o Options, cache string) (base, error) {
 	b := baseIn(cache)
-	if _, err := os.Stat(b.rootfs()); err == nil && !o.NoCache {
+	if _, err := os.Stat(b.rootfs()); err == nil && !o.again(b.dir) {
 		return b, nil
 	}
 	debootstrap, err := checkDebootstrap()
@@ -82,19 +85,20 @@ func ensureBase(ctx context.Context, o Options, cache string) (base, error) {
 	if err := checkSpace([]need{{path: cache, bytes: gibibyte, what: "Debian packages"}}, measureFree); err != nil {
 		return base{}, fmt.Errorf("install Debian base: %w", err)
 	}
-	done := o.phase("Installing Debian packages", debianSuite)
+	done := o.phase(installPhase, debianSuite)
 	dir, err := makeUnfinished(b.dir)
 	if err != nil {
 		return base{}, err
 	}
 	defer os.RemoveAll(dir)
 	building := base{dir: dir, key: b.key}
-	if err := building.install(ctx, debootstrap, cache); err != nil {
+	if err := building.install(ctx, o, debootstrap, cache); err != nil {
 		return base{}, err
 	}
 	if err := replaceDir(building.dir, b.dir); err != nil {
 		return base{}, err
 	}
+	o.renewed(b.dir)
 	done("")
 	return b, nil
 }
@@ -113,26 +117,21 @@ func checkDebootstrap() (string, error) {
 	return debootstrap, nil
 }
 
-func (b base) install(ctx context.Context, debootstrap, cache string) error {
+const installPhase = "Installing Debian packages"
+
+func (b base) install(ctx context.Context, o Options, debootstrap, cache string) error {
 	root := filepath.Join(b.dir, "root")
-	mirror, err := debianMirror("/etc/apt", debianSuite)
-	if err != nil {
-		return err
-	}
 	downloads := filepath.Join(cache, "debs")
 	if err := os.MkdirAll(downloads, 0o755); err != nil {
 		return fmt.Errorf("create package cache: %w", err)
 	}
-	include := strings.Join(append([]string{loadBalancerPackage}, nodePackages...), ",")
-	args := []string{
-		"--variant=minbase", "--components=main", "--force-check-gpg", "--keyring=" + debianKeyring,
-		"--cache-dir=" + downloads, "--include=" + include, debianSuite, root,
+	if err := bootstrap(ctx, debootstrap, root, downloads); err != nil {
+		return err
 	}
-	if mirror != "" {
-		args = append(args, mirror)
-	}
-	if _, err := (command{program: debootstrap, args: args, isolated: true}).run(ctx); err != nil {
-		return fmt.Errorf("install Debian packages with debootstrap: %w\nCheck that the machine reaches its Debian mirror (apt-get update; one whose address holds a password is not used) and run this again", err)
+	o.phase(installPhase, strings.Join(updateSuites, ", "))
+	suites, err := update(ctx, o, hostAptDir, root, downloads)
+	if err != nil {
+		return err
 	}
 	all, err := installedPackages(ctx, root)
 	if err != nil {
@@ -152,7 +151,7 @@ func (b base) install(ctx context.Context, debootstrap, cache string) error {
 	if err != nil {
 		return err
 	}
-	lists, err := json.MarshalIndent(map[string]any{"Node": node, "LoadBalancer": loadBalancer}, "", "  ")
+	lists, err := json.MarshalIndent(map[string]any{"Suites": suites, "Node": node, "LoadBalancer": loadBalancer}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode package list: %w", err)
 	}
@@ -162,10 +161,30 @@ func (b base) install(ctx context.Context, debootstrap, cache string) error {
 	if err := strip(root); err != nil {
 		return err
 	}
-	if _, err := writeLayer(root, b.rootfs()); err != nil {
+	if _, err := writeLayer(root, b.rootfs(), ownersKept); err != nil {
 		return fmt.Errorf("archive base: %w", err)
 	}
 	return os.RemoveAll(root)
+}
+
+// bootstrap installs the release and the packages that the images need.
+func bootstrap(ctx context.Context, debootstrap, root, downloads string) error {
+	mirror, err := debianMirror(hostAptDir, debianSuite)
+	if err != nil {
+		return err
+	}
+	include := strings.Join(append([]string{loadBalancerPackage}, nodePackages...), ",")
+	args := []string{
+		"--variant=minbase", "--components=main", "--force-check-gpg", "--keyring=" + debianKeyring,
+		"--cache-dir=" + downloads, "--include=" + include, debianSuite, root,
+	}
+	if mirror != "" {
+		args = append(args, mirror)
+	}
+	if _, err := (command{program: debootstrap, args: args, isolated: true}).run(ctx); err != nil {
+		return fmt.Errorf("install Debian packages with debootstrap: %w\nCheck that the machine reaches its Debian mirror (apt-get update; one whose address holds a password is not used) and run this again", err)
+	}
+	return nil
 }
 
 // installedPackages asks the base's own package manager.
@@ -190,7 +209,7 @@ var stripped = []string{
 	"usr/share/man/*", "usr/share/info/*", "usr/share/locale/*", "usr/share/lintian/*", "usr/share/bug/*",
 	"usr/share/doc-base/*", "usr/share/bash-completion/*", "usr/share/zsh/*",
 	"usr/lib/udev/hwdb.bin", "usr/lib/udev/hwdb.d", "etc/udev/hwdb.bin",
-	"etc/hostname", "etc/resolv.conf", "var/lib/dbus/machine-id",
+	"etc/hostname", "etc/hosts", "etc/resolv.conf", "var/lib/dbus/machine-id",
 	// Where this host has its packages from is no business of who gets the image.
 	"etc/apt/sources.list*",
 	// Links that start what a container has no use for.
@@ -269,8 +288,8 @@ func keepCopyrights(doc string) error {
 	})
 }
 
-// copyNetfilter takes out the tools that programs a pod network's rules, for the
-// images of kube-proxy and the pod network's agent.
+// copyNetfilter takes out the tools that program rules of the network, for
+// kube-proxy's image.
 func copyNetfilter(root, dir string) error {
 	programs := []string{"usr/sbin/xtables-nft-multi", "usr/sbin/xtables-legacy-multi", "usr/sbin/nft", "usr/sbin/conntrack"}
 	if err := copyPrograms(root, dir, programs, []string{"xtables"}); err != nil {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 )
 
 // kubernetesNames are the names that the binary kubernetes is called by.
@@ -35,12 +34,12 @@ func Binaries(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	go1, err := findToolchain(ctx)
+	go1, err := findToolchain(ctx, found.dir)
 	if err != nil {
 		return "", err
 	}
 	set := kubernetesSet(found)
-	dir, fresh, err := set.lookup(go1, cache, o.NoCache)
+	dir, fresh, err := set.lookup(ctx, o, go1, cache)
 	if err != nil || fresh {
 		return dir, err
 	}
@@ -106,12 +105,23 @@ func kubernetesSet(r release) binarySet {
 	}
 }
 
+// networkSet is the pod network's agent, in a set of its own because its image is
+// built without a node image too.
+func networkSet(sourceDir string) binarySet {
+	module := filepath.Join(sourceDir, "network")
+	return binarySet{
+		name: "network", title: "the pod network's agent",
+		sources:  []string{module},
+		programs: []program{{output: networkProgram, module: module, pkgs: []string{"."}}},
+	}
+}
+
 // runtimeSet is what runs below Kubernetes on every node, whatever its version.
 func runtimeSet(sourceDir string) binarySet {
 	module := filepath.Join(sourceDir, "runtime")
 	return binarySet{
 		name: "runtime", title: "containerd and network plugins",
-		sources: []string{module, filepath.Join(sourceDir, "network")},
+		sources: []string{module},
 		programs: []program{
 			{output: "", module: module, pkgs: []string{"tool"}, tags: "no_btrfs no_devmapper no_zfs no_aufs", version: func(ctx context.Context, t toolchain) ([]string, error) {
 				facts, err := t.module(ctx, module, containerdModule)
@@ -122,27 +132,38 @@ func runtimeSet(sourceDir string) binarySet {
 			}},
 			{output: "pause", module: module, pkgs: []string{"./pause"}},
 			{output: "imagestore", module: module, pkgs: []string{"./imagestore"}},
-			{output: "slipway-network", module: filepath.Join(sourceDir, "network"), pkgs: []string{"."}},
 		},
 	}
 }
 
 // lookup says where the set is and whether it was built from today's sources by
 // today's toolchain.
-func (s binarySet) lookup(t toolchain, cache string, noCache bool) (dir string, fresh bool, err error) {
+func (s binarySet) lookup(ctx context.Context, o Options, t toolchain, cache string) (dir string, fresh bool, err error) {
 	dir = filepath.Join(cache, "binaries", s.name)
-	inputs, err := s.inputs(t)
+	inputs, err := s.inputs(ctx, t)
 	if err != nil {
 		return "", false, err
 	}
 	recorded, err := os.ReadFile(filepath.Join(dir, inputsFile))
-	return dir, err == nil && string(recorded) == inputs && !noCache, nil
+	return dir, err == nil && string(recorded) == inputs && !o.again(dir), nil
 }
 
 // inputs hashes everything that the binaries depend on.
-func (s binarySet) inputs(t toolchain) (string, error) {
+func (s binarySet) inputs(ctx context.Context, t toolchain) (string, error) {
 	hash := newContentHash("binaries/1")
-	hash.add("toolchain", t.version, runtime.GOARCH, os.Getenv(sourceDateEpoch))
+	hash.add("settings", append([]string{os.Getenv(sourceDateEpoch)}, buildSettings...)...)
+	asked := map[string]bool{}
+	for _, p := range s.programs {
+		if asked[p.module] {
+			continue
+		}
+		asked[p.module] = true
+		version, err := t.version(ctx, p.module)
+		if err != nil {
+			return "", err
+		}
+		hash.add("toolchain", version)
+	}
 	for _, dir := range s.sources {
 		if err := hash.addSources(dir); err != nil {
 			return "", err
@@ -153,23 +174,19 @@ func (s binarySet) inputs(t toolchain) (string, error) {
 
 // ensure builds the set unless it is there. The caller holds the cache's lock.
 func (s binarySet) ensure(ctx context.Context, o Options, t toolchain, cache string) (string, error) {
-	dir, fresh, err := s.lookup(t, cache, o.NoCache)
+	dir, fresh, err := s.lookup(ctx, o, t, cache)
 	if err != nil || fresh {
 		return dir, err
 	}
-	gocache, modcache, err := t.caches(ctx)
-	if err != nil {
-		return "", err
-	}
 	err = checkSpace([]need{
-		{path: gocache, bytes: 3 * gibibyte, what: "Go's build cache"},
-		{path: modcache, bytes: 1 * gibibyte, what: "Go's module cache"},
+		{path: t.user["GOCACHE"], bytes: 3 * gibibyte, what: "Go's build cache"},
+		{path: t.user["GOMODCACHE"], bytes: 1 * gibibyte, what: "Go's module cache"},
 		{path: cache, bytes: gibibyte / 2, what: "binaries"},
 	}, measureFree)
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", s.title, err)
 	}
-	inputs, err := s.inputs(t)
+	inputs, err := s.inputs(ctx, t)
 	if err != nil {
 		return "", err
 	}
@@ -193,7 +210,11 @@ func (s binarySet) ensure(ctx context.Context, o Options, t toolchain, cache str
 	if err := os.WriteFile(filepath.Join(building, inputsFile), []byte(inputs), 0o644); err != nil {
 		return "", fmt.Errorf("record inputs: %w", err)
 	}
-	return dir, replaceDir(building, dir)
+	if err := replaceDir(building, dir); err != nil {
+		return "", err
+	}
+	o.renewed(dir)
+	return dir, nil
 }
 
 func (p program) build(ctx context.Context, o Options, t toolchain, dir string) error {

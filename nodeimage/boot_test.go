@@ -127,10 +127,18 @@ func TestNodeBoots(t *testing.T) {
 
 	n := startNode(t, image.Reference)
 	stored := n.run("ctr", "-n", "k8s.io", "images", "ls", "-q")
-	for _, reference := range strings.Fields(n.run("kubeadm", "config", "images", "list", "--kubernetes-version", options.Version)) {
+	wanted := strings.Fields(n.run("kubeadm", "config", "images", "list", "--kubernetes-version", options.Version))
+	agent, series, err := networkTags(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reference := range append(wanted, NetworkRepository+":"+agent, NetworkRepository+":"+series) {
 		if !strings.Contains(stored, reference+"\n") {
-			t.Errorf("kubeadm will ask for %s, which the node does not have", reference)
+			t.Errorf("%s will be asked for, and the node does not have it", reference)
 		}
+	}
+	if foreign := n.run("find", "/usr", "/opt", "/etc", "/kind", "-xdev", "-uid", "+999"); foreign != "" {
+		t.Errorf("files of whoever built the image:\n%s", foreign)
 	}
 	n.write("/kind/kubeadm.yaml", fmt.Sprintf(bootConfiguration, options.Version))
 	n.write("/etc/cni/net.d/10-test.conflist", bootNetwork)

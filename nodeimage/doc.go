@@ -2,7 +2,8 @@
 
 // Package nodeimage builds, on a machine that can pull no image, what a cluster
 // is made of: the Kubernetes binaries of a version, the node image that runs
-// them (slipway/node:<version>) and the load balancer's image (slipway/haproxy).
+// them (slipway/node:<version>), the load balancer's image (slipway/haproxy) and
+// the pod network's (slipway.dev/network), for nodes of other images.
 //
 // It owns the cache of those things (Options.CacheDir) and the modules under its
 // folder: one Go module a Kubernetes minor (v1.37/), with CoreDNS in a module of

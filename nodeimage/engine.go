@@ -32,18 +32,14 @@ type engine struct {
 }
 
 func connect(ctx context.Context, host string) (engine, error) {
-	options := []client.Opt{client.FromEnv}
-	if host != "" {
-		options = append(options, client.WithHost(host))
-	}
-	api, err := client.New(options...)
+	api, err := Connect(ctx, host)
 	if err != nil {
-		return engine{}, fmt.Errorf("connect to Docker: %w; check DOCKER_HOST", err)
+		return engine{}, err
 	}
 	info, err := api.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		_ = api.Close()
-		return engine{}, fmt.Errorf("connect to Docker at %s: %w; install Docker Engine, start it (dockerd, or systemctl start docker), make sure that this user may use its socket, and run this again", api.DaemonHost(), err)
+		return engine{}, fmt.Errorf("ask the container engine at %s about itself: %w", api.DaemonHost(), err)
 	}
 	e := engine{api: api}
 	if strings.HasPrefix(api.DaemonHost(), "unix://") {
@@ -52,6 +48,75 @@ func connect(ctx context.Context, host string) (engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// answerTimeout bounds how long an engine may take to answer the first question.
+const answerTimeout = 5 * time.Second
+
+// Connect connects to the container engine that images are built into: the one at
+// host, else at DOCKER_HOST, else the first that answers at a usual socket. These
+// are the places where the Docker provider looks too, in the same order: images
+// and machines have to be in one engine. The caller closes the client.
+func Connect(ctx context.Context, host string) (*client.Client, error) {
+	hosts, given := candidates(host)
+	api, tried := firstAnswering(ctx, hosts)
+	if api != nil {
+		return api, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	next := "install Docker Engine (Debian and Ubuntu: apt-get install docker.io), start it (systemctl start docker, or run dockerd as root), make sure that this user may use its socket, or set DOCKER_HOST to a Docker or Podman socket"
+	if given {
+		next = "start the engine at that address, make sure that this user may use it, or correct or unset DOCKER_HOST"
+	}
+	return nil, fmt.Errorf("no container engine answers (tried %s); %s", strings.Join(tried, "; "), next)
+}
+
+// candidates lists the addresses to try, and whether the user named the address.
+func candidates(host string) (hosts []string, given bool) {
+	if host == "" {
+		host = os.Getenv(client.EnvOverrideHost)
+	}
+	if host != "" {
+		return []string{host}, true
+	}
+	hosts = []string{client.DefaultDockerHost}
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
+		hosts = append(hosts, "unix://"+runtime+"/docker.sock", "unix://"+runtime+"/podman/podman.sock")
+	}
+	return append(hosts, "unix:///run/podman/podman.sock"), false
+}
+
+// firstAnswering returns a client of the first engine that answers, or nil and
+// what each of them said.
+func firstAnswering(ctx context.Context, hosts []string) (api *client.Client, tried []string) {
+	for _, host := range hosts {
+		api, err := dial(ctx, host)
+		if err == nil {
+			return api, nil
+		}
+		reason, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+		tried = append(tried, host+": "+reason)
+	}
+	return nil, tried
+}
+
+func dial(ctx context.Context, host string) (*client.Client, error) {
+	if strings.HasPrefix(host, "ssh://") {
+		return nil, errors.New("ssh addresses are not supported: forward the socket (ssh -L) and name it as unix://")
+	}
+	api, err := client.New(client.WithTLSClientConfigFromEnv(), client.WithHost(host), client.WithAPIVersionFromEnv())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if _, err := api.ServerVersion(ctx, client.ServerVersionOptions{}); err != nil {
+		_ = api.Close()
+		return nil, err
+	}
+	return api, nil
 }
 
 func (e engine) close() { _ = e.api.Close() }

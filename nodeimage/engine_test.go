@@ -42,6 +42,8 @@ func (f *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case path == "/_ping":
+	case path == "/version":
+		_, _ = io.WriteString(w, `{"ApiVersion":"1.47"}`)
 	case path == "/info":
 		_, _ = io.WriteString(w, `{"DockerRootDir":"/nonexistent"}`)
 	case path == "/images/load":
@@ -105,13 +107,20 @@ func (f *fakeEngine) load(w io.Writer, body io.Reader) {
 	_, _ = io.WriteString(w, `{"stream":"Loaded"}`+"\n")
 }
 
-func startEngine(t *testing.T) (*fakeEngine, engine) {
+// serveEngine starts an engine without images and returns its address.
+func serveEngine(t *testing.T) (fake *fakeEngine, address string) {
 	t.Helper()
-	fake := &fakeEngine{images: map[string]*fakeImage{}}
+	fake = &fakeEngine{images: map[string]*fakeImage{}}
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
 	t.Setenv("DOCKER_HOST", "")
-	e, err := connect(t.Context(), strings.Replace(server.URL, "http://", "tcp://", 1))
+	return fake, strings.Replace(server.URL, "http://", "tcp://", 1)
+}
+
+func startEngine(t *testing.T) (*fakeEngine, engine) {
+	t.Helper()
+	fake, address := serveEngine(t)
+	e, err := connect(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +132,7 @@ func testLayer(t *testing.T, content string) layer {
 	t.Helper()
 	l := layer{path: filepath.Join(t.TempDir(), "layer.tar"), origin: "test"}
 	var err error
-	if l.digest, err = writeLayer(writeTree(t, map[string]string{"file": content}), l.path); err != nil {
+	if l.digest, err = writeLayer(writeTree(t, map[string]string{"file": content}), l.path, rootOwns); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -131,7 +140,46 @@ func testLayer(t *testing.T, content string) layer {
 
 func TestConnectSaysWhatToDo(t *testing.T) {
 	_, err := connect(t.Context(), "unix:///nonexistent/docker.sock")
-	expectError(t, err, "unix:///nonexistent/docker.sock", "install Docker Engine", "start it")
+	expectError(t, err, "unix:///nonexistent/docker.sock", "start the engine", "DOCKER_HOST")
+	t.Setenv("DOCKER_HOST", "ssh://somewhere")
+	_, err = connect(t.Context(), "")
+	expectError(t, err, "ssh://somewhere", "ssh -L")
+}
+
+// TestCandidates holds the places that providers/docker/containers looks at too.
+func TestCandidates(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "")
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/7")
+	usual := []string{
+		"unix:///var/run/docker.sock", "unix:///run/user/7/docker.sock",
+		"unix:///run/user/7/podman/podman.sock", "unix:///run/podman/podman.sock",
+	}
+	hosts, given := candidates("")
+	if diff := cmp.Diff(usual, hosts); diff != "" || given {
+		t.Errorf("given %v, %s", given, diff)
+	}
+	t.Setenv("DOCKER_HOST", "tcp://environment:1")
+	for host, want := range map[string]string{"": "tcp://environment:1", "unix:///option": "unix:///option"} {
+		if hosts, given := candidates(host); len(hosts) != 1 || hosts[0] != want || !given {
+			t.Errorf("%q: %v, given %v", host, hosts, given)
+		}
+	}
+}
+
+func TestFirstAnsweringGoesOn(t *testing.T) {
+	_, answers := serveEngine(t)
+	const dead = "unix:///nonexistent/docker.sock"
+	api, _ := firstAnswering(t.Context(), []string{dead, answers})
+	if api == nil {
+		t.Fatal("the engine that answers was not found")
+	}
+	defer api.Close()
+	if api.DaemonHost() != answers {
+		t.Errorf("connected to %s", api.DaemonHost())
+	}
+	if none, tried := firstAnswering(t.Context(), []string{dead, dead}); none != nil || len(tried) != 2 || !strings.HasPrefix(tried[0], dead) {
+		t.Errorf("%v, %v", none, tried)
+	}
 }
 
 func TestLoadAndReuse(t *testing.T) {

@@ -19,6 +19,23 @@ import (
 //go:embed files
 var files embed.FS
 
+// Build is BuildNode, BuildLoadBalancer or BuildNetwork.
+type Build func(context.Context, Options) (Image, error)
+
+// BuildAll builds images one after the other and tells of each. What several of
+// them need is built once, with NoCache too.
+func BuildAll(ctx context.Context, o Options, built func(Image), builds ...Build) error {
+	o.renewals = map[string]bool{}
+	for _, build := range builds {
+		image, err := build(ctx, o)
+		if err != nil {
+			return err
+		}
+		built(image)
+	}
+	return nil
+}
+
 // stamp records, beside an image's bill of materials, what the image in the
 // engine was made from.
 type stamp struct {
@@ -81,9 +98,9 @@ func (r record) finish(ctx context.Context, e engine, reference, content string,
 	return image, nil
 }
 
-// hashBuilder adds what both images depend on besides their own inputs: this
-// package and its files, and the Debian packages if they are installed already.
-func hashBuilder(hash contentHash, cache, sourceDir string) error {
+// hashBuilder adds what all images depend on besides their own inputs: this
+// package and its files.
+func hashBuilder(hash contentHash, sourceDir string) error {
 	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -109,6 +126,11 @@ func hashBuilder(hash contentHash, cache, sourceDir string) error {
 		}
 		hash.add("builder", filepath.Base(path), sum)
 	}
+	return nil
+}
+
+// hashBase adds the Debian packages, if they are installed already.
+func hashBase(hash contentHash, cache string) error {
 	b := baseIn(cache)
 	packages, err := os.ReadFile(filepath.Join(b.dir, "packages.json"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -15,11 +15,22 @@ import (
 	"time"
 )
 
+// owners says whose the files of a layer are.
+type owners bool
+
+const (
+	// rootOwns: who compiled and assembled the files shows neither on nodes nor in
+	// the digest.
+	rootOwns owners = false
+	// ownersKept: packages of Debian bring files of other users.
+	ownersKept owners = true
+)
+
 // writeLayer writes the tree under dir as an uncompressed tar archive, the form
 // that an image engine keeps layers by, and returns its digest ("sha256:<hex>").
-// The same tree gives the same bytes: names in order, times fixed. Owners are
-// kept. Files with several names are stored once, as links.
-func writeLayer(dir, path string) (digest string, err error) {
+// The same tree gives the same bytes: names in order, times fixed. Files with
+// several names are stored once, as links.
+func writeLayer(dir, path string, whose owners) (digest string, err error) {
 	file, err := os.Create(path)
 	if err != nil {
 		return "", fmt.Errorf("create layer: %w", err)
@@ -30,7 +41,7 @@ func writeLayer(dir, path string) (digest string, err error) {
 		}
 	}()
 	hash := sha256.New()
-	w := layerWriter{archive: tar.NewWriter(io.MultiWriter(file, hash)), dir: dir, names: map[inode]string{}}
+	w := layerWriter{archive: tar.NewWriter(io.MultiWriter(file, hash)), dir: dir, whose: whose, names: map[inode]string{}}
 	if err := filepath.WalkDir(dir, w.add); err != nil {
 		return "", fmt.Errorf("write layer: %w", err)
 	}
@@ -45,6 +56,7 @@ type inode struct{ device, number uint64 }
 type layerWriter struct {
 	archive *tar.Writer
 	dir     string
+	whose   owners
 	names   map[inode]string // first name of each file with several
 }
 
@@ -73,6 +85,9 @@ func (w *layerWriter) add(path string, entry fs.DirEntry, err error) error {
 		header.Name += "/"
 	}
 	header.Uname, header.Gname = "", ""
+	if w.whose == rootOwns {
+		header.Uid, header.Gid = 0, 0
+	}
 	header.ModTime, header.AccessTime, header.ChangeTime = time.Unix(0, 0), time.Time{}, time.Time{}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() && stat.Nlink > 1 {
 		key := inode{uint64(stat.Dev), stat.Ino}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -63,11 +64,11 @@ func TestWriteLayer(t *testing.T) {
 		return dir
 	}
 	first, second := build(), build()
-	digest, err := writeLayer(filepath.Join(first, "tree"), filepath.Join(first, "layer.tar"))
+	digest, err := writeLayer(filepath.Join(first, "tree"), filepath.Join(first, "layer.tar"), rootOwns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := writeLayer(filepath.Join(second, "tree"), filepath.Join(second, "layer.tar"))
+	again, err := writeLayer(filepath.Join(second, "tree"), filepath.Join(second, "layer.tar"), rootOwns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +98,69 @@ func TestWriteLayer(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, listTar(t, filepath.Join(first, "layer.tar"))); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestLayerOwners builds one tree as two users would: only what Debian installed
+// may tell them apart.
+func TestLayerOwners(t *testing.T) {
+	dir := writeTree(t, map[string]string{"tree/usr/bin/program": "code"})
+	tree := filepath.Join(dir, "tree")
+	if err := os.Link(filepath.Join(tree, "usr/bin/program"), filepath.Join(tree, "usr/bin/second")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("program", filepath.Join(tree, "usr/bin/alias")); err != nil {
+		t.Fatal(err)
+	}
+	user := os.Geteuid()
+	digests := map[string]bool{}
+	for _, uid := range []int{user, 1000} {
+		if uid != user && user != 0 {
+			continue // only root gives files away
+		}
+		if err := filepath.WalkDir(tree, func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, uid, -1))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for whose, want := range map[owners]int{rootOwns: 0, ownersKept: uid} {
+			path := filepath.Join(dir, "layer.tar")
+			digest, err := writeLayer(tree, path, whose)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if whose == rootOwns {
+				digests[digest] = true
+			}
+			for _, header := range headersIn(t, path) {
+				if header.Uid != want || whose == rootOwns && header.Gid != 0 {
+					t.Errorf("%s of user %d belongs to %d:%d, want %d", header.Name, uid, header.Uid, header.Gid, want)
+				}
+			}
+		}
+	}
+	if len(digests) != 1 {
+		t.Errorf("the digest depends on the builder: %v", digests)
+	}
+}
+
+func headersIn(t *testing.T, path string) []*tar.Header {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var headers []*tar.Header
+	for archive := tar.NewReader(file); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return headers
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		headers = append(headers, header)
 	}
 }
 

@@ -4,6 +4,7 @@ package nodeimage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,10 +27,9 @@ func BuildLoadBalancer(ctx context.Context, o Options) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	if o.SourceDir == "" {
-		if o.SourceDir, err = FindSource(); err != nil {
-			return Image{}, err
-		}
+	source, err := o.source()
+	if err != nil {
+		return Image{}, err
 	}
 	e, err := connect(ctx, o.Docker)
 	if err != nil {
@@ -40,7 +40,8 @@ func BuildLoadBalancer(ctx context.Context, o Options) (Image, error) {
 	latest := LoadBalancerRepository + ":latest"
 	reuse := func() (content string, image Image, ok bool, err error) {
 		hash := newContentHash("loadbalancer/1")
-		if err := hashBuilder(hash, cache, o.SourceDir); err != nil || o.NoCache {
+		err = errors.Join(hashBuilder(hash, source), hashBase(hash, cache))
+		if err != nil || o.NoCache {
 			return hash.sum(), Image{}, false, err
 		}
 		image, ok, err = r.reusable(ctx, e, latest, hash.sum())
@@ -96,7 +97,7 @@ func buildLoadBalancer(ctx context.Context, o Options, e engine, b base, r recor
 		return Image{}, fmt.Errorf("assemble %s: %w", LoadBalancerRepository, err)
 	}
 	archive := layer{path: filepath.Join(stage, "tree.tar"), origin: "haproxy " + version + " from Debian " + debianSuite}
-	if archive.digest, err = writeLayer(tree, archive.path); err != nil {
+	if archive.digest, err = writeLayer(tree, archive.path, rootOwns); err != nil {
 		return Image{}, fmt.Errorf("assemble %s: %w", LoadBalancerRepository, err)
 	}
 	created := time.Unix(0, 0)

@@ -4,6 +4,7 @@ package nodeimage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ func BuildNode(ctx context.Context, o Options) (Image, error) {
 		return Image{}, err
 	}
 	defer b.engine.close()
-	content, err := b.content()
+	content, err := b.content(ctx)
 	if err != nil {
 		return Image{}, err
 	}
@@ -43,13 +44,16 @@ func BuildNode(ctx context.Context, o Options) (Image, error) {
 	}
 	// Only now are the base's packages known; and another build may have made
 	// the image while this one waited.
-	if content, err = b.content(); err != nil {
+	if content, err = b.content(ctx); err != nil {
 		return Image{}, err
 	}
 	if image, ok, err := b.reuse(ctx, content); ok || err != nil {
 		return image, err
 	}
 	if b.runtime, err = b.runtimeSet.ensure(ctx, o, b.toolchain, b.cache); err != nil {
+		return Image{}, err
+	}
+	if b.network, err = b.networkSet.ensure(ctx, o, b.toolchain, b.cache); err != nil {
 		return Image{}, err
 	}
 	if b.kubernetes, err = b.kubernetesSet.ensure(ctx, o, b.toolchain, b.cache); err != nil {
@@ -60,18 +64,19 @@ func BuildNode(ctx context.Context, o Options) (Image, error) {
 
 // nodeBuild is what building one node image knows.
 type nodeBuild struct {
-	options                   Options
-	cache, source             string
-	release                   release
-	engine                    engine
-	toolchain                 toolchain
-	runtimeSet, kubernetesSet binarySet
-	record                    record
-	reference                 string
+	options       Options
+	cache, source string
+	release       release
+	engine        engine
+	toolchain     toolchain
+	record        record
+	reference     string
+
+	runtimeSet, networkSet, kubernetesSet binarySet
 
 	// Known once built.
-	base                base
-	runtime, kubernetes string // directories of binaries
+	base                         base
+	runtime, network, kubernetes string // directories of binaries
 }
 
 func newNodeBuild(ctx context.Context, o Options) (*nodeBuild, error) {
@@ -83,7 +88,7 @@ func newNodeBuild(ctx context.Context, o Options) (*nodeBuild, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := findToolchain(ctx)
+	t, err := findToolchain(ctx, found.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -94,23 +99,23 @@ func newNodeBuild(ctx context.Context, o Options) (*nodeBuild, error) {
 	source := filepath.Dir(found.dir)
 	return &nodeBuild{
 		options: o, cache: cache, source: source, release: found, engine: e, toolchain: t,
-		runtimeSet: runtimeSet(source), kubernetesSet: kubernetesSet(found),
+		runtimeSet: runtimeSet(source), networkSet: networkSet(source), kubernetesSet: kubernetesSet(found),
 		record:    record{dir: filepath.Join(cache, "images"), name: "node-" + found.version},
 		reference: NodeRepository + ":" + found.version,
 	}, nil
 }
 
 // content hashes all that the image is made from.
-func (b *nodeBuild) content() (string, error) {
+func (b *nodeBuild) content(ctx context.Context) (string, error) {
 	hash := newContentHash("node/1")
-	for _, set := range []binarySet{b.runtimeSet, b.kubernetesSet} {
-		inputs, err := set.inputs(b.toolchain)
+	for _, set := range []binarySet{b.runtimeSet, b.networkSet, b.kubernetesSet} {
+		inputs, err := set.inputs(ctx, b.toolchain)
 		if err != nil {
 			return "", err
 		}
 		hash.add("binaries", set.name, inputs)
 	}
-	if err := hashBuilder(hash, b.cache, b.source); err != nil {
+	if err := errors.Join(hashBuilder(hash, b.source), hashBase(hash, b.cache)); err != nil {
 		return "", err
 	}
 	return hash.sum(), nil
@@ -130,18 +135,14 @@ func (b *nodeBuild) checkSpace(ctx context.Context) error {
 	if b.engine.root != "" {
 		needs = append(needs, need{path: b.engine.root, bytes: 3 * gibibyte / 2, what: "image in the engine"})
 	}
-	_, fresh, err := b.kubernetesSet.lookup(b.toolchain, b.cache, b.options.NoCache)
+	_, fresh, err := b.kubernetesSet.lookup(ctx, b.options, b.toolchain, b.cache)
 	if err != nil {
 		return err
 	}
 	if !fresh {
-		gocache, modcache, err := b.toolchain.caches(ctx)
-		if err != nil {
-			return err
-		}
 		needs = append(needs,
-			need{path: gocache, bytes: 2 * gibibyte, what: "Go's build cache"},
-			need{path: modcache, bytes: 1 * gibibyte, what: "Go's module cache"})
+			need{path: b.toolchain.user["GOCACHE"], bytes: 2 * gibibyte, what: "Go's build cache"},
+			need{path: b.toolchain.user["GOMODCACHE"], bytes: 1 * gibibyte, what: "Go's module cache"})
 	}
 	if err := checkSpace(needs, measureFree); err != nil {
 		return fmt.Errorf("build %s: %w", b.reference, err)
@@ -175,11 +176,15 @@ func (b *nodeBuild) build(ctx context.Context, content string) (Image, error) {
 		if tree == "" {
 			layers[i].digest, err = layerDigest(layers[i].path)
 		} else {
-			layers[i].digest, err = writeLayer(tree, layers[i].path)
+			layers[i].digest, err = writeLayer(tree, layers[i].path, rootOwns)
 		}
 		if err != nil {
 			return Image{}, fmt.Errorf("assemble %s: %w", b.reference, err)
 		}
+	}
+	config, err := b.config(content)
+	if err != nil {
+		return Image{}, err
 	}
 	facts, err := b.toolchain.module(ctx, b.release.dir, kubernetesModule)
 	if err != nil {
@@ -192,21 +197,7 @@ func (b *nodeBuild) build(ctx context.Context, content string) (Image, error) {
 	done("")
 
 	done = b.options.phase("Loading image", b.reference)
-	err = b.engine.load(ctx, []string{b.reference}, imageConfig{
-		Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=docker"},
-		Entrypoint: []string{"/usr/local/bin/entrypoint", "/sbin/init"},
-		// The nodes' own overlay file systems cannot lie on the engine's.
-		Volumes: map[string]struct{}{"/var": {}},
-		// systemd's signal for an orderly halt.
-		StopSignal: "SIGRTMIN+3",
-		WorkingDir: "/",
-		Labels: map[string]string{
-			contentLabel:                       content,
-			"slipway.dev/kubernetes-version":   b.release.version,
-			"org.opencontainers.image.title":   b.reference,
-			"org.opencontainers.image.version": b.release.version,
-		},
-	}, facts.Time, layers)
+	err = b.engine.load(ctx, []string{b.reference}, config, facts.Time, layers)
 	if err != nil {
 		return Image{}, err
 	}
@@ -216,6 +207,30 @@ func (b *nodeBuild) build(ctx context.Context, content string) (Image, error) {
 	}
 	done(fmt.Sprintf("%d MB", image.Size/1_000_000))
 	return image, nil
+}
+
+// config is the image's configuration.
+func (b *nodeBuild) config(content string) (imageConfig, error) {
+	agent, _, err := networkTags(b.source)
+	if err != nil {
+		return imageConfig{}, err
+	}
+	return imageConfig{
+		Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=docker"},
+		Entrypoint: []string{"/usr/local/bin/entrypoint", "/sbin/init"},
+		// The nodes' own overlay file systems cannot lie on the engine's.
+		Volumes: map[string]struct{}{"/var": {}},
+		// systemd's signal for an orderly halt.
+		StopSignal: "SIGRTMIN+3",
+		WorkingDir: "/",
+		Labels: map[string]string{
+			contentLabel:                       content,
+			NetworkLabel:                       agent,
+			"slipway.dev/kubernetes-version":   b.release.version,
+			"org.opencontainers.image.title":   b.reference,
+			"org.opencontainers.image.version": b.release.version,
+		},
+	}, nil
 }
 
 // bill is the image's bill of materials.
@@ -234,7 +249,7 @@ func (b *nodeBuild) bill(content string, created time.Time) ([]byte, error) {
 // programs are the paths of all compiled programs in the image.
 func (b *nodeBuild) programs() ([]string, error) {
 	var programs []string
-	for _, dir := range []string{b.runtime, b.kubernetes} {
+	for _, dir := range []string{b.runtime, b.network, b.kubernetes} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return nil, fmt.Errorf("list binaries: %w", err)

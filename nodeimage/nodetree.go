@@ -10,19 +10,22 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 const (
 	// imageStoreProgram writes containerd's store; it runs here, not on nodes.
 	imageStoreProgram = "imagestore"
-	// networkProgram is the pod network's agent, networkRepository its image.
-	networkProgram    = "slipway-network"
-	networkRepository = "slipway.dev/network"
+	// networkProgram is the pod network's agent.
+	networkProgram = "slipway-network"
 	// snapshotsPath is where a node has the files of its ready-made images. Not
 	// under /var, which is a volume and would be copied for every node.
 	snapshotsPath = "/usr/lib/slipway/snapshots"
 )
+
+// networkEntrypoint is what the agent's image runs.
+var networkEntrypoint = []string{"/usr/local/bin/" + networkProgram}
 
 // networkPlugins are the programs of /opt/cni/bin.
 var networkPlugins = []string{"bridge", "host-local", "loopback", "portmap", "ptp"}
@@ -139,7 +142,7 @@ func (b *nodeBuild) planImages(wanted []string, work string) ([]storedImage, err
 	for layer, programs := range map[string][]string{
 		"kubernetes": {filepath.Join(b.kubernetes, "kubernetes")}, "etcd": {filepath.Join(b.kubernetes, "etcd")},
 		"coredns": {filepath.Join(b.kubernetes, "coredns")}, "pause": {filepath.Join(b.runtime, "pause")},
-		"network": {filepath.Join(b.runtime, networkProgram)}, "users": nil,
+		"network": {filepath.Join(b.network, networkProgram)}, "users": nil,
 	} {
 		layers[layer] = filepath.Join(work, layer)
 		if err := os.MkdirAll(layers[layer], 0o755); err != nil {
@@ -165,13 +168,12 @@ func (b *nodeBuild) planImages(wanted []string, work string) ([]storedImage, err
 			return nil, err
 		}
 	}
-	agentVersion, err := os.ReadFile(filepath.Join(b.source, "network", "version.txt"))
+	version, series, err := networkTags(b.source)
 	if err != nil {
-		return nil, fmt.Errorf("read version of the pod network's agent: %w", err)
+		return nil, err
 	}
-	network := networkRepository + ":" + strings.TrimSpace(string(agentVersion))
 	var images []storedImage
-	for _, reference := range append(wanted, network) {
+	for _, reference := range append(slices.Clone(wanted), NetworkRepository+":"+version, NetworkRepository+":"+series) {
 		image, err := b.planImage(reference)
 		if err != nil {
 			return nil, err
@@ -206,8 +208,8 @@ func (b *nodeBuild) planImage(reference string) (storedImage, error) {
 	case "pause":
 		image.Layers, image.Entrypoint, image.User = []string{"pause"}, []string{"/pause"}, "65535:65535"
 		return image, nil
-	case path.Base(networkRepository):
-		image.Layers, image.Entrypoint = []string{"users", "netfilter", "network"}, []string{"/usr/local/bin/" + networkProgram}
+	case path.Base(NetworkRepository):
+		image.Layers, image.Entrypoint = []string{"users", "network"}, networkEntrypoint
 		return image, nil
 	}
 	return storedImage{}, fmt.Errorf("kubeadm %s asks for image %s, which the builder does not know how to make; see docs/checklists/add-a-kubernetes-version.md", b.release.version, reference)

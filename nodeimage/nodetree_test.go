@@ -3,9 +3,7 @@
 package nodeimage
 
 import (
-	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,13 +21,13 @@ var kubeadm137 = []string{
 func testNodeBuild(t *testing.T) *nodeBuild {
 	t.Helper()
 	dir := writeTree(t, map[string]string{
-		"k/kubernetes": "k", "k/etcd": "e", "k/coredns": "c",
-		"r/pause": "p", "r/slipway-network": "n", "r/containerd": "c", "r/containerd-shim-runc-v2": "s", "r/ctr": "c",
+		"n/slipway-network": "n", "k/kubernetes": "k", "k/etcd": "e", "k/coredns": "c",
+		"r/pause": "p", "r/containerd": "c", "r/containerd-shim-runc-v2": "s", "r/ctr": "c",
 		"r/bridge": "", "r/host-local": "", "r/loopback": "", "r/portmap": "", "r/ptp": "", "r/imagestore": "i",
 		"base/netfilter/usr/sbin/nft": "nft", "source/network/version.txt": "v0.1.0\n",
 	})
 	return &nodeBuild{
-		source: filepath.Join(dir, "source"), kubernetes: filepath.Join(dir, "k"), runtime: filepath.Join(dir, "r"), base: base{dir: filepath.Join(dir, "base")},
+		source: filepath.Join(dir, "source"), kubernetes: filepath.Join(dir, "k"), runtime: filepath.Join(dir, "r"), network: filepath.Join(dir, "n"), base: base{dir: filepath.Join(dir, "base")},
 		release: release{version: "v1.37.1", dir: "/x/nodeimage/v1.37", etcd: "v3.7.0", coreDNS: "v1.14.6"},
 	}
 }
@@ -56,7 +54,8 @@ func TestPlanImages(t *testing.T) {
 		"registry.k8s.io/coredns/coredns:v1.14.6 = users+coredns /coredns 65532:65532",
 		"registry.k8s.io/pause:3.10.2 = pause /pause 65535:65535",
 		"registry.k8s.io/etcd:3.7.0-0 = users+etcd etcd ",
-		"slipway.dev/network:v0.1.0 = users+netfilter+network /usr/local/bin/slipway-network ",
+		"slipway.dev/network:v0.1.0 = users+network /usr/local/bin/slipway-network ",
+		"slipway.dev/network:v0.1 = users+network /usr/local/bin/slipway-network ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -119,16 +118,9 @@ func TestRuntimeTree(t *testing.T) {
 	}
 }
 
-func TestEntrypointIsShell(t *testing.T) {
-	shell, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip(err)
-	}
-	script, err := files.ReadFile("files/entrypoint")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := (command{program: shell, args: []string{"-n"}, stdin: bytes.NewReader(script)}).run(t.Context()); err != nil {
-		t.Error(err)
+func TestNodeImageNamesItsNetworkAgent(t *testing.T) {
+	config, err := testNodeBuild(t).config("abc")
+	if err != nil || config.Labels["slipway.dev/network"] != "v0.1.0" || config.Labels[contentLabel] != "abc" {
+		t.Errorf("%v, %v", config.Labels, err)
 	}
 }

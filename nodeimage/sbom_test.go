@@ -15,10 +15,7 @@ import (
 // buildProgram compiles a program with a module in it.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	tools, err := findToolchain(t.Context())
-	if err != nil {
-		t.Skip(err)
-	}
+	tools := testToolchain(t)
 	sums, err := os.ReadFile("../go.sum")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,35 +24,66 @@ const sourceDateEpoch = "SOURCE_DATE_EPOCH"
 
 // toolchain is the Go toolchain that compiles.
 type toolchain struct {
-	path    string
-	version string // go1.26.8
+	path string
+	user map[string]string // the user's own of userSettings
 }
 
-func findToolchain(ctx context.Context) (toolchain, error) {
+// userSettings are the settings of the user's that builds go on with: where
+// modules and toolchains come from and where caches are. Of them, only
+// GOTOOLCHAIN shows in what is built, by the toolchain's version.
+var userSettings = []string{
+	"GOPROXY", "GONOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOINSECURE", "GOAUTH", "GOVCS", "GOTOOLCHAIN",
+	"GOCACHE", "GOCACHEPROG", "GOPATH", "GOMODCACHE", "GOTMPDIR",
+}
+
+// buildSettings decide what comes out of a build. None is left to the user's
+// environment, nor to the file that go env -w writes: Go takes an empty variable
+// from there, so what can have a value has one here.
+var buildSettings = []string{
+	"GOENV=off", "GOWORK=off", "GO111MODULE=on", "GOFLAGS=-trimpath", "CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + runtime.GOARCH,
+	"GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "GOEXPERIMENT=", "GO_EXTLINK_ENABLED=", "GO_LDSO=",
+}
+
+// findToolchain finds Go, with the user's settings as they are in a module that
+// will be built. (The working directory's module may ask for another toolchain,
+// or for one that cannot be had.)
+func findToolchain(ctx context.Context, module string) (toolchain, error) {
 	path, err := findProgram("go", "compiling Kubernetes", "install Go 1.26 or newer (https://go.dev/dl) and run this again")
 	if err != nil {
 		return toolchain{}, err
 	}
-	output, err := command{program: path, args: []string{"env", "GOVERSION"}}.run(ctx)
+	ask := command{dir: module, env: []string{"GOWORK=off", "GOFLAGS="}, program: path, args: append([]string{"env", "-json"}, userSettings...)}
+	output, err := ask.run(ctx)
 	if err != nil {
-		return toolchain{}, fmt.Errorf("ask Go for its version: %w", err)
+		return toolchain{}, fmt.Errorf("ask Go for its settings: %w", err)
 	}
-	return toolchain{path: path, version: strings.TrimSpace(output)}, nil
+	t := toolchain{path: path}
+	if err := json.Unmarshal([]byte(output), &t.user); err != nil {
+		return toolchain{}, fmt.Errorf("ask Go for its settings: %w", err)
+	}
+	return t, nil
 }
 
-// environment makes builds depend on the module alone: no C compiler, no
-// workspace and no flags of the user's.
+// environment makes builds depend on the module and the toolchain alone.
 func (t toolchain) environment() []string {
-	return []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOOS=linux", "GOARCH="}
+	environment := slices.Clone(buildSettings)
+	for _, name := range userSettings {
+		if value, known := t.user[name]; known {
+			environment = append(environment, name+"="+value)
+		}
+	}
+	return environment
 }
 
-func (t toolchain) caches(ctx context.Context) (build, modules string, err error) {
-	output, err := command{program: t.path, args: []string{"env", "GOCACHE", "GOMODCACHE"}}.run(ctx)
+// version is the version of the toolchain that compiles a module, "go1.26.8": its
+// go.mod may ask for a newer one than the one that was found. Experiments that
+// the toolchain itself was set up with come after it.
+func (t toolchain) version(ctx context.Context, module string) (string, error) {
+	output, err := command{dir: module, env: t.environment(), program: t.path, args: []string{"env", "GOVERSION", "GOEXPERIMENT"}}.run(ctx)
 	if err != nil {
-		return "", "", fmt.Errorf("ask Go for its caches: %w", err)
+		return "", fmt.Errorf("ask Go for its version: %w", err)
 	}
-	build, modules, _ = strings.Cut(strings.TrimSpace(output), "\n")
-	return build, modules, nil
+	return strings.Join(strings.Fields(output), " "), nil
 }
 
 // build compiles packages of the module in dir into output.

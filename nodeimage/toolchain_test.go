@@ -62,11 +62,80 @@ func TestModuleSum(t *testing.T) {
 	expectError(t, err, "a.b/c v1.0.1", "go mod tidy")
 }
 
-func TestToolchainModule(t *testing.T) {
-	tools, err := findToolchain(t.Context())
+// testToolchain finds Go with the settings that this package's module has.
+func testToolchain(t *testing.T) toolchain {
+	t.Helper()
+	tools, err := findToolchain(t.Context(), ".")
 	if err != nil {
 		t.Skip(err)
 	}
+	return tools
+}
+
+// TestBuildsDependOnNoEnvironment gives a user every setting that changes what Go
+// compiles, in the environment and in the file of go env -w: same inputs must give
+// the same binaries, or else be told apart by the hash of the inputs.
+func TestBuildsDependOnNoEnvironment(t *testing.T) {
+	dir := writeTree(t, map[string]string{
+		"m/go.mod":         "module example.com/m\n\ngo 1.26.0\n",
+		"m/main.go":        "package main\n\nfunc main() { println(1) }\n",
+		"set/env":          "GOFLAGS=-tags=other\nGOEXPERIMENT=nogreenteagc\nGOFIPS140=latest\nGOAMD64=v3\nGOARM64=v9.0\nGOPROXY=https://proxy.example\nGOTOOLCHAIN=local\n",
+		"elsewhere/go.mod": "module example.com/elsewhere\n\ngo 1.999.0\n",
+	})
+	module := filepath.Join(dir, "m")
+	build := func(name string) (sum, inputs string, tools toolchain) {
+		t.Helper()
+		tools, err := findToolchain(t.Context(), module)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		if err := tools.build(t.Context(), module, path, "", nil, []string{"."}); err != nil {
+			t.Fatal(err)
+		}
+		if sum, err = fileSum(path); err != nil {
+			t.Fatal(err)
+		}
+		inputs, err = binarySet{sources: []string{module}, programs: []program{{module: module}}}.inputs(t.Context(), tools)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum, inputs, tools
+	}
+	testToolchain(t)
+	sum, inputs, _ := build("plain")
+	t.Chdir(filepath.Join(dir, "elsewhere")) // asks for a toolchain that there is none of
+	t.Setenv("GOENV", filepath.Join(dir, "set/env"))
+	for name, value := range map[string]string{
+		"GOAMD64": "v3", "GOARM64": "v9.0", "GOEXPERIMENT": "nogreenteagc", "GOFIPS140": "latest", "GOFLAGS": "-tags=other -ldflags=-w",
+		"GOOS": "plan9", "GOARCH": "386", "CGO_ENABLED": "1", "GO111MODULE": "off", "GO_EXTLINK_ENABLED": "1",
+	} {
+		t.Setenv(name, value)
+	}
+	otherSum, otherInputs, tools := build("other")
+	if otherSum != sum || otherInputs != inputs {
+		t.Errorf("binaries %s and %s, inputs %s and %s", sum, otherSum, inputs, otherInputs)
+	}
+	// Where modules come from stays the user's.
+	if got := tools.user["GOPROXY"]; got != "https://proxy.example" {
+		t.Errorf("GOPROXY is %q", got)
+	}
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
+		if !filepath.IsAbs(tools.user[name]) {
+			t.Errorf("%s is %q", name, tools.user[name])
+		}
+	}
+	// With nothing left in the environment, the file alone must not count either.
+	for _, name := range []string{"GOAMD64", "GOARM64", "GOFIPS140", "GOFLAGS", "GOEXPERIMENT"} {
+		t.Setenv(name, "")
+	}
+	if otherSum, _, _ = build("file"); otherSum != sum {
+		t.Error("what go env -w has written counts")
+	}
+}
+
+func TestToolchainModule(t *testing.T) {
+	tools := testToolchain(t)
 	source, err := FindSource()
 	if err != nil {
 		t.Fatal(err)
@@ -89,10 +158,7 @@ func TestToolchainModule(t *testing.T) {
 // TestModulesKeepUpstreamsVersions holds the promise of separate modules: what is
 // built has the dependencies that its own project chose and tested.
 func TestModulesKeepUpstreamsVersions(t *testing.T) {
-	tools, err := findToolchain(t.Context())
-	if err != nil {
-		t.Skip(err)
-	}
+	tools := testToolchain(t)
 	source, err := FindSource()
 	if err != nil {
 		t.Fatal(err)

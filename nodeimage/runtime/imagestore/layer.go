@@ -4,6 +4,7 @@ package main
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -91,7 +92,7 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 }
 
 // linkTree repeats the tree under from in the existing directory to, with hard
-// links for files.
+// links for files where that may be.
 func linkTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == from {
@@ -120,7 +121,27 @@ func linkTree(from, to string) error {
 			}
 			return os.Symlink(destination, target)
 		default:
-			return os.Link(path, target)
+			// The kernel may let users link to their own files only, and the Debian ones are root's.
+			if err := os.Link(path, target); !errors.Is(err, fs.ErrPermission) {
+				return err
+			}
+			return copyFile(path, target)
 		}
 	})
+}
+
+// copyFile copies a file with its mode.
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, data, 0o600); err != nil {
+		return err
+	}
+	return os.Chmod(to, info.Mode())
 }

@@ -46,8 +46,6 @@ type imageSpecification struct {
 	Entrypoint []string `json:"entrypoint"`
 	// User is "uid:gid" or empty for root.
 	User string `json:"user,omitempty"`
-	// Labels go into the image configuration.
-	Labels map[string]string `json:"labels,omitempty"`
 }
 
 func main() {

@@ -110,7 +110,7 @@ func (s *imageStore) add(spec imageSpecification) error {
 	config, err := s.writeJSON(ocispec.MediaTypeImageConfig, ocispec.Image{
 		Platform: ocispec.Platform{Architecture: runtime.GOARCH, OS: "linux"},
 		Config: ocispec.ImageConfig{
-			User: spec.User, Entrypoint: spec.Entrypoint, Labels: spec.Labels, WorkingDir: "/",
+			User: spec.User, Entrypoint: spec.Entrypoint, WorkingDir: "/",
 			Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		},
 		RootFS: ocispec.RootFS{Type: "layers", DiffIDs: diffIDs},

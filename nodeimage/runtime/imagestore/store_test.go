@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -76,6 +78,8 @@ func TestStoreAsContainerdReadsIt(t *testing.T) {
 		Images: []imageSpecification{
 			{Name: "registry.example/one:v1", Layers: []string{shared}, Entrypoint: []string{"shared"}},
 			{Name: "registry.example/two:v1", Layers: []string{shared, extra}, Entrypoint: []string{"extra"}, User: "65532:65532"},
+			// A second name of the first.
+			{Name: "registry.example/one:latest", Layers: []string{shared}, Entrypoint: []string{"shared"}},
 		},
 	}
 	if err := write(t, spec); err != nil {
@@ -199,5 +203,39 @@ func TestBadSpecifications(t *testing.T) {
 		if err := write(t, spec); err == nil || !strings.Contains(err.Error(), "imagestore: ") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestLinkTreeOfAnotherUser repeats a tree of root's as a user for whom the kernel
+// refuses hard links to it.
+func TestLinkTreeOfAnotherUser(t *testing.T) {
+	if setting, err := os.ReadFile("/proc/sys/fs/protected_hardlinks"); os.Geteuid() != 0 || err != nil || setting[0] != '1' {
+		t.Skip("needs root, and a kernel that protects hard links")
+	}
+	const nobody = 65534
+	from, to := layerTree(t, "program"), t.TempDir()
+	for _, step := range []error{
+		os.Chmod(filepath.Dir(filepath.Dir(from)), 0o755), os.Chmod(filepath.Dir(to), 0o755), os.Chown(to, nobody, nobody),
+	} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	runtime.LockOSThread() // of this thread alone
+	if err := syscall.Setfsuid(nobody); err != nil {
+		t.Fatal(err)
+	}
+	err := linkTree(from, to)
+	if restore := syscall.Setfsuid(0); restore != nil {
+		t.Fatal(restore)
+	}
+	runtime.UnlockOSThread()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(to, "usr/local/bin/program")
+	text, err := os.ReadFile(path)
+	if info, statErr := os.Stat(path); err != nil || statErr != nil || string(text) != "program" || info.Mode().Perm() != 0o755 {
+		t.Errorf("%q %v, %v %v", text, info, err, statErr)
 	}
 }
