@@ -5,7 +5,10 @@
 // the module nodeimage/network, and its image is part of the node image.
 package network
 
-import _ "embed"
+import (
+	_ "embed"
+	"regexp"
+)
 
 // ConfigMapName is the name of the ConfigMap that carries Manifest in each namespace with clusters, for
 // a ClusterResourceSet to refer to.
@@ -20,3 +23,9 @@ var manifest string
 // Manifest returns the objects of the pod network as one YAML text of several documents. It is the same for
 // every cluster: what differs from node to node the agent finds out on the node.
 func Manifest() string { return manifest }
+
+var imageLine = regexp.MustCompile(`(?m)^ *image: (\S+)$`)
+
+// Image returns the name of the image that Manifest runs on each node. It is never pulled there: node images hold it, and
+// into a node of another image it has to be loaded.
+func Image() string { return imageLine.FindStringSubmatch(manifest)[1] }

@@ -67,8 +67,8 @@ func newNode(t *testing.T, role containers.Role) (*containers.Client, containers
 	}
 	boot, err := client.Booted(t.Context(), key)
 	if err != nil || !boot.Ready {
-		console, _ := client.ConsoleTail(t.Context(), key, 30)
-		t.Fatalf("the node did not boot: %s, %v\n%s", boot, err, console)
+		diagnosis, _ := client.Diagnose(t.Context(), key)
+		t.Fatalf("the node did not boot: %s, %v; %+v", boot, err, diagnosis)
 	}
 	t.Logf("created in %s, booted after %s (%s)", created, time.Since(began), boot.System)
 	return client, machine
@@ -81,6 +81,15 @@ func readState(t *testing.T, node cloudconfig.Node) cloudconfig.State {
 		t.Fatal(err)
 	}
 	return state
+}
+
+func readFile(t *testing.T, node cloudconfig.Node, file string) (content string, found bool) {
+	t.Helper()
+	stdout, _, code, err := node.Exec(t.Context(), []string{"cat", file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(stdout), code == 0
 }
 
 func start(t *testing.T, node cloudconfig.Node, timeout time.Duration, commands ...string) {
@@ -98,13 +107,14 @@ func start(t *testing.T, node cloudconfig.Node, timeout time.Duration, commands 
 
 func waitEnd(t *testing.T, node cloudconfig.Node) cloudconfig.State {
 	t.Helper()
-	for range 3 {
+	for range 20 {
 		if err := cloudconfig.Wait(t.Context(), node); err != nil {
 			t.Fatal(err)
 		}
 		if state := readState(t, node); state.Phase != cloudconfig.Running {
 			return state
 		}
+		time.Sleep(200 * time.Millisecond) // the unit may end a moment after the run has left its exit code
 	}
 	t.Fatal("the bootstrap does not end")
 	return cloudconfig.State{}
@@ -113,8 +123,8 @@ func waitEnd(t *testing.T, node cloudconfig.Node) cloudconfig.State {
 func TestBootstrapOutlivesItsStarterInDocker(t *testing.T) {
 	client, machine := newNode(t, containers.RoleWorker)
 	node := client.Node(machine.Key)
-	if _, exists, err := client.ReadFile(t.Context(), machine.Key, "/var/run/from-host"); err != nil || !exists {
-		t.Errorf("the extra mount is there: %t, %v", exists, err)
+	if _, found := readFile(t, node, "/var/run/from-host"); !found {
+		t.Error("the extra mount is not there")
 	}
 	start(t, node, time.Minute, "sleep 2", "echo done > /etc/done; echo x >> /etc/count")
 	if state := readState(t, node); state.Phase != cloudconfig.Running {
@@ -137,9 +147,8 @@ func TestBootstrapOutlivesItsStarterInDocker(t *testing.T) {
 	if state := readState(t, node); state.Phase != cloudconfig.Succeeded {
 		t.Errorf("after a restart the state is %+v", state)
 	}
-	count, _, err := client.ReadFile(t.Context(), machine.Key, "/etc/count")
-	if err != nil || string(count) != "x\n" {
-		t.Errorf("the bootstrap ran %q times, %v", count, err)
+	if count, _ := readFile(t, node, "/etc/count"); count != "x\n" {
+		t.Errorf("the bootstrap ran %q times", count)
 	}
 }
 
@@ -192,15 +201,61 @@ func TestInterruptedBootstrapInDocker(t *testing.T) {
 	t.Log(state)
 }
 
+// alive tells whether the process goes on whose number is in the file.
+func alive(t *testing.T, node cloudconfig.Node, file string) bool {
+	t.Helper()
+	_, stderr, code, err := node.Exec(t.Context(), []string{"/bin/sh", "-c", "kill -0 $(cat " + file + ")"}, nil)
+	if err != nil || code > 1 {
+		t.Fatalf("exit code %d, %v: %s", code, err, stderr)
+	}
+	return code == 0
+}
+
 func TestBootstrapTimeLimitInDocker(t *testing.T) {
 	client, machine := newNode(t, containers.RoleWorker)
 	node := client.Node(machine.Key)
-	start(t, node, 2*time.Second, "sleep 600")
+	start(t, node, 2*time.Second, "sleep 600 & echo $! > /etc/left", "sh -c 'echo $PPID' > /etc/shell; trap '' TERM; sleep 600")
 	state := waitEnd(t, node)
-	if state.Phase != cloudconfig.Failed || state.Failure != cloudconfig.TimedOut {
+	if state.Phase != cloudconfig.Failed || state.Failure != cloudconfig.TimedOut || state.StepNumber != 2 {
 		t.Errorf("state is %+v", state)
 	}
 	t.Log(state)
+	for _, file := range []string{"/etc/left", "/etc/shell"} {
+		for waited := 0; alive(t, node, file); waited++ {
+			if waited > 50 {
+				t.Fatalf("after the end of its time the process in %s goes on", file)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// What commands leave in the background lives on, and files take the place of those that the engine has mounted.
+func TestBackgroundAndFilesInDocker(t *testing.T) {
+	client, machine := newNode(t, containers.RoleWorker)
+	node := client.Node(machine.Key)
+	const hosts = "127.0.0.1 localhost\n"
+	steps := []cloudconfig.Step{
+		cloudconfig.WriteFile{Path: "/etc/hosts", Mode: 0o644, Content: []byte(hosts)},
+		cloudconfig.WriteFile{Path: "/run/deep/down/x y", Mode: 0o600, Content: []byte("x")},
+		cloudconfig.Command{Origin: "runcmd[0]", Shell: "cd /etc && export FILE=left"},
+		cloudconfig.Command{Origin: "runcmd[1]", Shell: `sleep 600 & echo $! > "$FILE"`},
+	}
+	if err := cloudconfig.Start(t.Context(), node, steps, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if state := waitEnd(t, node); state.Phase != cloudconfig.Succeeded {
+		t.Fatalf("state is %+v", state)
+	}
+	for file, want := range map[string]string{"/etc/hosts": hosts, "/run/deep/down/x y": "x"} {
+		if content, _ := readFile(t, node, file); content != want {
+			t.Errorf("%s is %q", file, content)
+		}
+	}
+	time.Sleep(time.Second)
+	if !alive(t, node, "/etc/left") {
+		t.Error("what was left in the background has been ended")
+	}
 }
 
 // What a first control plane's bootstrap data does, down to a Node with its provider id.
@@ -250,8 +305,8 @@ runcmd:
 	if images, err := client.NodeImages(t.Context(), machine.Key); err != nil || !slices.Contains(images, full) {
 		t.Errorf("images are %q, want %s among them; %v", images, full, err)
 	}
-	if cause, err := client.Diagnose(t.Context(), machine.Key); err != nil || cause != nil {
-		t.Errorf("a healthy node is diagnosed with %v, %v", cause, err)
+	if diagnosis, err := client.Diagnose(t.Context(), machine.Key); err != nil || diagnosis.Cause != nil {
+		t.Errorf("a healthy node is diagnosed with %+v, %v", diagnosis, err)
 	}
 	steps, err := cloudconfig.Parse([]byte(text), cloudconfig.Metadata{LocalHostname: machine.Name, InstanceID: machine.UID})
 	if err != nil {

@@ -100,8 +100,9 @@ func renderTag(text string, metadata Metadata) (value, rest string, err error) {
 	if whole := literalTag.FindString(text); whole != "" {
 		end = len(whole) - len("}}") // the literals '}}' and "}}" hold the closing characters themselves
 	}
-	if end < 0 {
-		return "", "", fmt.Errorf("a Jinja expression {{ is not closed: write {{ '{{' }} for the characters themselves")
+	// What closes on a later line belongs to another expression, and between the two may stand anything.
+	if end < 0 || strings.Contains(text[:end], "\n") {
+		return "", "", fmt.Errorf("a Jinja expression {{ is not closed on its line: write {{ '{{' }} for the characters themselves")
 	}
 	inner, rest := text[2:end], text[end+2:]
 	if strings.HasSuffix(inner, "-") {
@@ -113,9 +114,19 @@ func renderTag(text string, metadata Metadata) (value, rest string, err error) {
 	}
 	value, known := metadata.lookup(expression)
 	if !known {
-		return "", "", fmt.Errorf("the Jinja expression {{ %s }} is not known here: known are ds.meta_data.local_hostname, ds.meta_data.instance_id and their v1 forms; write {{ '{{' }} for the characters themselves", expression)
+		return "", "", fmt.Errorf("the Jinja expression {{ %s }} is not known here: known are ds.meta_data.local_hostname, ds.meta_data.instance_id and their v1 forms; write {{ '{{' }} for the characters themselves", quoted(expression))
 	}
 	return value, rest, nil
+}
+
+// quoted is as much of a template as an error may repeat: enough to find it.
+func quoted(text string) string {
+	const longest = 60
+	text = Redact(text)
+	if runes := []rune(text); len(runes) > longest {
+		text = string(runes[:longest]) + "..."
+	}
+	return text
 }
 
 // renderRaw gives the text between {% raw %} and {% endraw %} as it is.
@@ -123,10 +134,11 @@ func renderRaw(text string) (value, rest string, err error) {
 	open := rawTag.FindStringSubmatch(text)
 	if open == nil {
 		statement, _, _ := strings.Cut(text, "\n")
-		if end := strings.Index(statement, "%}"); end >= 0 {
-			statement = statement[:end+2]
+		statement, _, closed := strings.Cut(statement, "%}")
+		if !closed {
+			return "", "", fmt.Errorf("a Jinja statement {%% is not closed on its line: write {{ '{%%' }} for the characters themselves")
 		}
-		return "", "", fmt.Errorf("the Jinja statement %s is not supported: write it without, or {{ '{%%' }} for the characters themselves", statement)
+		return "", "", fmt.Errorf("the Jinja statement %s%%} is not supported: write it without, or {{ '{%%' }} for the characters themselves", quoted(statement))
 	}
 	body := afterBlock(text[len(open[0]):], open[2] == "-")
 	end := endRawTag.FindStringSubmatchIndex(body)

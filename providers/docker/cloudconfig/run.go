@@ -4,6 +4,7 @@ package cloudconfig
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,23 @@ func (s State) String() string {
 	return "bootstrap has not started"
 }
 
+// NotDone says in a few words what of the cloud-config was not done; empty when all was.
+func (s State) NotDone() string {
+	if len(s.Skipped) == 0 {
+		return ""
+	}
+	const most = 10
+	var names []string
+	for _, line := range s.Skipped[:min(most, len(s.Skipped))] {
+		name, _, _ := strings.Cut(line, ": ")
+		names = append(names, name)
+	}
+	if more := len(s.Skipped) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return "parts of the bootstrap data were not carried out: " + strings.Join(names, ", ")
+}
+
 const (
 	// readTimeout bounds a look into a node: a container engine that accepts connections and does not answer, or a node
 	// that hangs, would else hold whoever looks without limit.
@@ -100,38 +118,54 @@ const tailLines = 20
 const (
 	exitNoSystemd = 61
 	exitWrite     = 62
+	exitCut       = 63
+	exitLocked    = 64
 )
 
 // startScript starts the script that comes on standard input, unless there was a start before or the node is bootstrapped.
-// The unit's name is the lock: systemd has one of it. That the run began is recorded by the run itself, so a crash between
-// any two lines here leaves either nothing or a run.
+// Its argument is the script's SHA-256: one that was cut off on its way would run as far as it goes. What was seen before
+// the transfer may be long past after it, so it is looked at again under a lock, which goes with the shell that holds it.
+// Of a run, the unit is asked first and its file looked for then: it leaves the file before its unit ends.
+//
+// systemd tells only the run's own process to stop, so that what a command has left in the background lives on after the
+// run, as it does after cloud-init's; the run itself ends all of it when it is stopped.
 const startScript = `state=%[1]s
 # Input is always read: some engines break the connection otherwise.
 leave() { cat > /dev/null; exit "$1"; }
-[ -e %[2]s ] && leave 0
-[ -e "$state/started" ] && leave 0
-case "$(systemctl is-active %[3]s 2>/dev/null)" in active|activating|deactivating) leave 0 ;; esac
+begun() {
+  case "$(systemctl is-active %[3]s 2>/dev/null)" in active|activating|deactivating) return 0 ;; esac
+  [ -e %[2]s ] || [ -e "$state/started" ]
+}
+begun && leave 0
 case "$(systemctl is-system-running 2>/dev/null)" in ""|offline|unknown) echo "systemd does not answer yet" >&2; leave %[6]d ;; esac
 umask 077
-mkdir -p "$state" "$(dirname %[4]s)" || exit %[7]d
+mkdir -p "$state" "$(dirname %[4]s)" || leave %[7]d
 next="%[4]s.$$"
-cat > "$next" && mv -f "$next" %[4]s || exit %[7]d
+trap 'rm -f "$next"' EXIT
+cat > "$next" || exit %[7]d
+if [ "$(sha256sum < "$next" | cut -c 1-64)" != "$1" ]; then
+  echo "the script was cut off on its way to the node" >&2
+  exit %[8]d
+fi
+exec 9> %[4]s.lock || exit %[7]d
+flock -w 30 9 || { echo "another start does not end" >&2; exit %[9]d; }
+begun && exit 0
+mv -f "$next" %[4]s || exit %[7]d
 output=$(systemd-run --quiet --unit=%[3]s --service-type=exec \
   --description="Bootstrap of this node, started by slipway" \
-  --property=After=containerd.service --property=TimeoutStopSec=5s %[5]s \
+  --property=After=containerd.service --property=KillMode=process --property=TimeoutStopSec=5s %[5]s \
   --property=StandardOutput=append:"$state/output" --property=StandardError=append:"$state/output" \
   --setenv=HOME=/root \
-  /bin/sh %[4]s 2>&1)
+  /bin/sh %[4]s 2>&1 9>&-)
 code=$?
-# Somebody else was faster.
-case "$(systemctl is-active %[3]s 2>/dev/null)" in active|activating|deactivating) exit 0 ;; esac
-[ -e "$state/started" ] && exit 0
-[ $code -eq 0 ] || printf '%%s\n' "$output" >&2
+[ $code -eq 0 ] || begun && exit 0
+rm -f %[4]s
+printf '%%s\n' "$output" >&2
 exit $code`
 
 // Start begins a node's bootstrap and returns at once. When it has begun before, whatever became of it, or the node is
-// bootstrapped already, nothing happens. It fails while systemd in the node does not answer yet. After timeout the run is
-// stopped and has failed; 0 is no limit.
+// bootstrapped already, nothing happens. It fails while systemd in the node does not answer yet, and when what was sent did
+// not arrive as a whole; nothing has begun then. After timeout the run is stopped and has failed; 0 is no limit.
 func Start(ctx context.Context, node Node, steps []Step, timeout time.Duration) error {
 	limit := ""
 	if timeout > 0 {
@@ -139,8 +173,9 @@ func Start(ctx context.Context, node Node, steps []Step, timeout time.Duration) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	script := fmt.Sprintf(startScript, stateDirectory, Sentinel, unit, scriptPath, limit, exitNoSystemd, exitWrite)
-	_, stderr, code, err := node.Exec(ctx, []string{"/bin/sh", "-c", script}, strings.NewReader(Script(steps)))
+	script, sent := fmt.Sprintf(startScript, stateDirectory, Sentinel, unit, scriptPath, limit, exitNoSystemd, exitWrite, exitCut, exitLocked), Script(steps)
+	argv := []string{"/bin/sh", "-c", script, "sh", fmt.Sprintf("%x", sha256.Sum256([]byte(sent)))}
+	_, stderr, code, err := node.Exec(ctx, argv, strings.NewReader(sent))
 	if err != nil {
 		return fmt.Errorf("start bootstrap: %w", err)
 	}
@@ -193,7 +228,7 @@ func parseState(text string) (State, error) {
 	for line := range strings.Lines(facts) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		if key == "skipped" {
-			state.Skipped = append(state.Skipped, value)
+			state.Skipped = append(state.Skipped, Redact(value))
 			continue
 		}
 		values[key] = value

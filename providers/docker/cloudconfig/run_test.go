@@ -5,12 +5,15 @@ package cloudconfig
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,6 +29,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 type localNode struct {
 	t    *testing.T
 	root string
+	cut  int // how many bytes at the end of what is sent are lost
 }
 
 func newLocalNode(t *testing.T) *localNode {
@@ -36,9 +40,12 @@ case "$1" in
 is-system-running) cat "$ROOT/system" 2>/dev/null || echo running ;;
 is-active) cat "$ROOT/unit" 2>/dev/null || echo inactive ;;
 show) cat "$ROOT/result" 2>/dev/null ;;
+# As systemd with all processes of the unit, which are one group here.
+kill) trap '' TERM; kill -s "${2#--signal=}" 0 ;;
 esac`)
 	node.write("bin/systemd-run", `#!/bin/sh
 echo run >> "$ROOT/runs"
+echo "$@" > "$ROOT/options"
 [ -e "$ROOT/refuse" ] && { echo "Failed to start transient service unit: no" >&2; exit 1; }
 while [ "$1" != /bin/sh ]; do shift; done
 "$@" >> "$ROOT/var/lib/slipway/bootstrap/output" 2>&1
@@ -71,19 +78,34 @@ func (n *localNode) move(text string) string {
 	return text
 }
 
-func (n *localNode) Exec(ctx context.Context, argv []string, stdin io.Reader) ([]byte, []byte, int, error) {
+// command runs as in the node.
+func (n *localNode) command(ctx context.Context, argv ...string) *exec.Cmd {
 	moved := make([]string, len(argv))
 	for i, word := range argv {
 		moved[i] = n.move(word)
 	}
 	command := exec.CommandContext(ctx, moved[0], moved[1:]...)
 	command.Env = append(os.Environ(), "ROOT="+n.root, "PATH="+n.root+"/bin:"+os.Getenv("PATH"))
+	return command
+}
+
+func (n *localNode) Exec(ctx context.Context, argv []string, stdin io.Reader) ([]byte, []byte, int, error) {
+	var input string
 	if stdin != nil {
-		input, err := io.ReadAll(stdin)
+		content, err := io.ReadAll(stdin)
 		if err != nil {
 			return nil, nil, 0, err
 		}
-		command.Stdin = strings.NewReader(n.move(string(input)))
+		input = n.move(string(content))
+		argv = slices.Clone(argv)
+		for i, word := range argv { // the script's digest is that of what is sent here
+			argv[i] = strings.ReplaceAll(word, digest(string(content)), digest(input))
+		}
+		input = input[:len(input)-n.cut]
+	}
+	command := n.command(ctx, argv...)
+	if stdin != nil {
+		command.Stdin = strings.NewReader(input)
 	}
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
@@ -94,6 +116,8 @@ func (n *localNode) Exec(ctx context.Context, argv []string, stdin io.Reader) ([
 	}
 	return stdout.Bytes(), stderr.Bytes(), command.ProcessState.ExitCode(), nil
 }
+
+func digest(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
 func (n *localNode) state() State {
 	n.t.Helper()
@@ -257,6 +281,18 @@ func TestParseState(t *testing.T) {
 	}
 }
 
+func TestNotDone(t *testing.T) {
+	for want, skipped := range map[string][]string{
+		"": nil,
+		"parts of the bootstrap data were not carried out: mounts, users[0]":                     {"mounts: a container cannot", "users[0]: a node image has: no default user"},
+		"parts of the bootstrap data were not carried out: x, x, x, x, x, x, x, x, x, x, 2 more": strings.Split("x,x,x,x,x,x,x,x,x,x,x,x", ","),
+	} {
+		if got := (State{Skipped: skipped}).NotDone(); got != want {
+			t.Errorf("it is %q, want %q", got, want)
+		}
+	}
+}
+
 func TestWaitReturns(t *testing.T) {
 	node := newLocalNode(t)
 	node.write(stateDirectory+"/exit", "0\n")
@@ -297,7 +333,8 @@ func TestScriptGolden(t *testing.T) {
 		WriteFile{Path: "/run/kubeadm/kubeadm.yaml", Owner: "root:root", Mode: 0o640, Content: []byte(strings.Repeat("0123456789", 10))},
 		CreateUser{Name: "ann", Gecos: "Ann A", Groups: []string{"adm"}, PasswordHash: "$6$x", LockPassword: true, Sudo: []string{"ALL=(ALL) ALL"}, AuthorizedKeys: []string{"ssh-ed25519 AAA"}},
 		KubeletArgument{Name: "provider-id", Value: "docker:////x"},
-		Command{Origin: "runcmd[0]", Shell: "kubeadm init --config /run/kubeadm/kubeadm.yaml && echo 'success' > /run/cluster-api/bootstrap-success.complete"},
+		Command{Origin: "runcmd[0]", Argv: []string{"cd", "/it's here"}},
+		Command{Origin: "runcmd[1]", Shell: "kubeadm init --config /run/kubeadm/kubeadm.yaml && echo 'success' > /run/cluster-api/bootstrap-success.complete"},
 	})
 	golden := filepath.Join("testdata", "script.golden.sh")
 	if *update {

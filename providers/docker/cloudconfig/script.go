@@ -18,68 +18,122 @@ const (
 	Sentinel = "/run/cluster-api/bootstrap-success.complete"
 )
 
-// prologue defines what the steps use:
+// prologue defines what the steps use. The names are long, because commands of users run in the same shell:
 //
-//   - begin tells which step is under way, for whoever reads the state;
-//   - check ends the run when a step failed: what comes after may build on it;
-//   - finish leaves exit code and time, the code last, since it is what marks the end.
+//   - slipway_begin tells which step is under way, for whoever reads the state;
+//   - slipway_check ends a shell of commands when one failed;
+//   - slipway_wait waits for a step in a shell of its own, or for a row of commands in one shell, and ends the run when it
+//     failed: what comes after may build on it. A shell that ends before the last of its steps has failed too: nothing is
+//     left out silently;
+//   - slipway_finish leaves exit code and time, the code last, since it is what marks the end;
+//   - slipway_stop ends everything that the run has begun. systemd tells only this process to stop (see startScript).
 //
 // cloud-init goes on after a command that fails. Here the run stops and shows the step that failed, instead of a node that
 // is wrong in a way that is hard to see.
 const prologue = `#!/bin/sh
 # Written by slipway: the node's bootstrap.
 umask 022
-state=%[1]s
-date +%%s > "$state/started"
-finish() {
+date +%%s > %[1]s/started
+slipway_record() {
   rm -f %[2]s
-  date +%%s > "$state/finished"
-  echo "$1" > "$state/exit.next"
-  mv "$state/exit.next" "$state/exit"
+  date +%%s > %[1]s/finished
+  echo "$1" > %[1]s/exit.next
+  mv %[1]s/exit.next %[1]s/exit
+}
+slipway_finish() {
+  slipway_record "$1"
   exit "$1"
 }
-trap 'echo "slipway: the bootstrap was stopped"; finish 143' TERM
-begin() {
-  printf '%%s\n' "$1/%[3]d $2" > "$state/step.next"
-  mv "$state/step.next" "$state/step"
+slipway_stop() {
+  trap '' TERM
+  systemctl kill --signal=TERM %[4]s
+  sleep 1
+  echo "slipway: the bootstrap was stopped"
+  slipway_record 143
+  systemctl kill --signal=KILL %[4]s
+  exit 143
+}
+trap slipway_stop TERM
+slipway_begin() {
+  printf '%%s\n' "$1/%[3]d $2" > %[1]s/step.next
+  command -p mv %[1]s/step.next %[1]s/step
   printf '%%s\n' "slipway: step $1 of %[3]d: $2"
 }
-check() {
-  if [ "$1" -ne 0 ]; then
-    echo "slipway: the step failed with exit code $1"
-    finish "$1"
+slipway_check() {
+  [ "$1" -eq 0 ] || exit "$1"
+}
+slipway_wait() {
+  wait $!
+  slipway_code=$?
+  if [ "$slipway_code" -ne 0 ]; then
+    echo "slipway: the step failed with exit code $slipway_code"
+    slipway_finish "$slipway_code"
   fi
+  case "$(cat %[1]s/step)" in
+  "$1/"*) ;;
+  *)
+    echo "slipway: the step ended the shell of the commands after it, which were not carried out"
+    slipway_finish 1
+    ;;
+  esac
 }
 `
 
-// Script is the shell script (POSIX sh) that carries out the steps, in order, and stops at the first that fails. It holds
-// the steps' secrets.
+// Script is the shell script (POSIX sh) that carries out the steps, in order, and stops at the first that fails. The
+// commands of one section run in one shell, as cloud-init has it: a directory, a variable or a function of one is there for
+// the next. Script holds the steps' secrets.
 func Script(steps []Step) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, prologue, stateDirectory, scriptPath, len(steps))
-	for i, step := range steps {
-		fmt.Fprintf(&out, "\nbegin %d %s\n", i+1, quote(step.Title()))
-		if skipped, ok := step.(Skipped); ok {
-			fmt.Fprintf(&out, "printf '%%s\\n' %s >> \"$state/skipped\"\n", quote(oneLine(skipped.What+": "+skipped.Why)))
-			continue
+	fmt.Fprintf(&out, prologue, stateDirectory, scriptPath, len(steps), unit)
+	for i := 0; i < len(steps); {
+		count := commandsAt(steps[i:])
+		out.WriteString("\n(\n")
+		for number := i + 1; number <= i+count; number++ {
+			step := steps[number-1]
+			fmt.Fprintf(&out, "slipway_begin %d %s\n", number, quote(step.Title()))
+			if command, ok := step.(Command); ok {
+				fmt.Fprintf(&out, "%s\nslipway_check $?\n", runCommand(command))
+				continue
+			}
+			fmt.Fprintf(&out, "set -e\n%s\n", strings.TrimRight(body(step), "\n"))
 		}
-		fmt.Fprintf(&out, "(\nset -e\n%s\n)\ncheck $?\n", strings.TrimRight(body(step), "\n"))
+		i += count
+		fmt.Fprintf(&out, ") </dev/null &\nslipway_wait %d\n", i)
 	}
-	out.WriteString("\necho 'slipway: the bootstrap is done'\nfinish 0\n")
+	out.WriteString("\necho 'slipway: the bootstrap is done'\nslipway_finish 0\n")
 	return out.String()
 }
 
-// body is the shell code of one step; it runs in a subshell that ends at the first failure.
+// commandsAt is how many steps at the beginning run in one shell: the commands of one section, or any other step alone.
+func commandsAt(steps []Step) int {
+	count := 1
+	for count < len(steps) && section(steps[0]) != "" && section(steps[count]) == section(steps[0]) {
+		count++
+	}
+	return count
+}
+
+// section is where a command stands; empty for other steps.
+func section(step Step) string {
+	command, ok := step.(Command)
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(command.Origin, "[")
+	return name
+}
+
+// body is the shell code of one step that is no command; it runs in a shell of its own that ends at the first failure.
 func body(step Step) string {
 	switch s := step.(type) {
 	case WriteFile:
 		return writeFile(s)
-	case Command:
-		return runCommand(s)
 	case CreateUser:
 		return createUser(s)
 	case KubeletArgument:
 		return kubeletArgument(s)
+	case Skipped:
+		return fmt.Sprintf("printf '%%s\\n' %s >> %s/skipped", quote(oneLine(s.What+": "+s.Why)), stateDirectory)
 	}
 	// A kind without code must not pass for done.
 	return fmt.Sprintf("printf '%%s\\n' %s; exit 1", quote(fmt.Sprintf("slipway: no way to carry out %T", step)))
@@ -89,7 +143,7 @@ func body(step Step) string {
 // a file that the engine has mounted, as it does with /etc/hosts and /etc/resolv.conf. A link is followed.
 func writeFile(s WriteFile) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "file=%s\nif [ -L \"$file\" ]; then file=\"$(readlink -f \"$file\")\"; fi\nmkdir -p \"$(dirname \"$file\")\"\n", quote(s.Path))
+	fmt.Fprintf(&out, "file=%s\nif [ -L \"$file\" ]; then file=\"$(readlink -f \"$file\")\"; fi\nif [ -d \"$file\" ]; then echo \"slipway: $file is a directory\" >&2; exit 1; fi\nmkdir -p \"$(dirname \"$file\")\"\n", quote(s.Path))
 	target := "$file"
 	if s.Append {
 		out.WriteString("base64 -d >> \"$file\" <<'CONTENT'\n")
@@ -111,20 +165,22 @@ func writeFile(s WriteFile) string {
 	}
 	fmt.Fprintf(&out, "chmod %04o \"%s\"\n", s.Mode, target)
 	if !s.Append {
-		out.WriteString("mv -f \"$next\" \"$file\" 2>/dev/null || { cat \"$next\" > \"$file\"; rm -f \"$next\"; }\n")
+		out.WriteString("mv -fT \"$next\" \"$file\" 2>/dev/null || { cat \"$next\" > \"$file\"; rm -f \"$next\"; }\n")
 	}
 	return out.String()
 }
 
+// runCommand is the shell code of a command, for a shell that goes on to the next one. The words of a list are a command
+// with its arguments, as written, and may be one of the shell's own.
 func runCommand(s Command) string {
 	if s.Argv == nil {
-		return "exec sh -c " + quote(s.Shell) + " </dev/null"
+		return "eval " + quote(s.Shell)
 	}
 	words := make([]string, len(s.Argv))
 	for i, word := range s.Argv {
 		words[i] = quote(word)
 	}
-	return "exec " + strings.Join(words, " ") + " </dev/null"
+	return strings.Join(words, " ")
 }
 
 func createUser(s CreateUser) string {

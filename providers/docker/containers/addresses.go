@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 
 	"github.com/moby/moby/client"
@@ -15,30 +16,64 @@ import (
 // freeAddress chooses the fixed address of a container that is about to be made. The caller holds c.making until the
 // container exists.
 func (c *Client) freeAddress(ctx context.Context, on Network, name string) (netip.Addr, error) {
-	used := map[netip.Addr]bool{}
-	for address := range on.inUse {
-		used[address] = true
-	}
-	list, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: c.owned()})
+	holders, err := c.addressHolders(ctx, on)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("list addresses in use: %w", err)
+		return netip.Addr{}, err
 	}
-	for _, item := range list.Items {
-		if address, err := netip.ParseAddr(item.Labels[LabelAddress]); err == nil {
-			used[address] = true
-		}
-	}
-	address, ok := chooseAddress(on.Subnet, name, used)
+	address, ok := chooseAddress(on.Subnet, name, holders)
 	if !ok {
 		return netip.Addr{}, fmt.Errorf("choose address of container %s: all addresses of network %s (%s) are in use: delete machines that are not needed", name, on.Name, on.Subnet)
 	}
 	return address, nil
 }
 
+// endpointAddress is the fixed address of a load balancer that is about to be made: its cluster's endpoint, where that is an
+// address of our network, else a free one. It gives *EndpointTakenError. The caller holds c.making.
+func (c *Client) endpointAddress(ctx context.Context, on Network, spec LoadBalancerSpec) (netip.Addr, error) {
+	wanted := spec.Address
+	if !wanted.IsValid() || !on.Subnet.Contains(wanted) {
+		return c.freeAddress(ctx, on, c.LoadBalancerName(spec.Cluster))
+	}
+	holders, err := c.addressHolders(ctx, on)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	by, taken := holders[wanted]
+	if !taken && on.keeps(wanted) {
+		by, taken = "the network itself", true
+	}
+	if taken {
+		return netip.Addr{}, &EndpointTakenError{Cluster: spec.Cluster, Address: wanted, Network: on.Name, By: by}
+	}
+	return wanted, nil
+}
+
+// addressHolders tells who has which address of our network, or will have it again when started.
+func (c *Client) addressHolders(ctx context.Context, on Network) (map[netip.Addr]string, error) {
+	holders := map[netip.Addr]string{}
+	maps.Copy(holders, on.inUse)
+	list, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: c.owned()})
+	if err != nil {
+		return nil, fmt.Errorf("list addresses in use: %w", err)
+	}
+	for _, item := range list.Items {
+		if address, err := netip.ParseAddr(item.Labels[LabelAddress]); err == nil {
+			holders[address] = "container " + containerName(item)
+		}
+	}
+	return holders, nil
+}
+
+// keeps tells whether an address of the network is none that a container can have.
+func (n Network) keeps(address netip.Addr) bool {
+	last := lastHost(n.Subnet)
+	return address == n.Subnet.Masked().Addr() || address == n.Gateway || address == last || address == last.Next()
+}
+
 // chooseAddress picks an address of the subnet's upper half that is not used, beginning at a place that depends on the
 // name: an address is then seldom used again soon by another node, which peers with an old connection or an old entry in
 // their tables would take for the former one.
-func chooseAddress(subnet netip.Prefix, name string, used map[netip.Addr]bool) (netip.Addr, bool) {
+func chooseAddress(subnet netip.Prefix, name string, holders map[netip.Addr]string) (netip.Addr, bool) {
 	if !subnet.IsValid() || !subnet.Addr().Is4() || subnet.Bits() > 29 {
 		return netip.Addr{}, false
 	}
@@ -49,7 +84,7 @@ func chooseAddress(subnet netip.Prefix, name string, used map[netip.Addr]bool) (
 	start := binary.BigEndian.Uint32(sum[:4]) % usable
 	for i := range usable {
 		candidate := fromNumber(base + (start+i)%usable)
-		if !used[candidate] {
+		if _, used := holders[candidate]; !used {
 			return candidate, true
 		}
 	}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+	"time"
+	"unicode"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 )
 
@@ -75,67 +77,93 @@ done`
 	return err
 }
 
-// ConsoleTail is the end of what a machine's first process wrote to its console, which says why a node does not boot. It
-// works on a stopped container too.
-func (c *Client) ConsoleTail(ctx context.Context, machine Key, lines int) (string, error) {
-	found, err := c.Machine(ctx, machine)
+// Diagnosis is what can be told of a machine that does not come up.
+type Diagnosis struct {
+	// Cause says why and what to do, where that is known; otherwise nil.
+	Cause error
+	// LastLine is the last that the machine wrote on its console in this run, at most 200 characters; empty for nothing.
+	LastLine string
+}
+
+// Diagnose looks for a cause with a known remedy in what a machine wrote in this run: its console, and when it runs its
+// journal. It works on a stopped container too. It is for a machine that does not come up, not for every look. It gives
+// *NotRunningError when there is no container.
+func (c *Client) Diagnose(ctx context.Context, machine Key) (Diagnosis, error) {
+	var found Machine
+	var console string
+	err := c.ask(ctx, c.bounds.read, func(ctx context.Context) (err error) {
+		if found, err = c.machine(ctx, machine); err != nil || !found.Exists {
+			return err
+		}
+		console, err = c.consoleTail(ctx, found.Container)
+		return err
+	})
 	if err != nil {
-		return "", err
+		return Diagnosis{}, err
 	}
 	if !found.Exists {
-		return "", &NotRunningError{Name: c.MachineName(machine)}
+		return Diagnosis{}, &NotRunningError{Name: c.MachineName(machine)}
 	}
-	return c.logTail(ctx, found.Container, lines, found.Role != RoleLoadBalancer)
+	diagnosis := Diagnosis{Cause: knownCause(console), LastLine: lastLine(console)}
+	if diagnosis.Cause != nil || !found.Running() {
+		return diagnosis, nil
+	}
+	journal, err := c.askNode(ctx, c.bounds.read, machine, []string{
+		"journalctl", "--quiet", "--no-pager", fmt.Sprintf("--lines=%d", tailLines), fmt.Sprintf("--since=@%d", found.Started.Unix()),
+	})
+	if err != nil {
+		return diagnosis, ctx.Err() // a node that does not boot may have no journal, and its console is told in any case
+	}
+	diagnosis.Cause = knownCause(string(journal.Stdout))
+	return diagnosis, nil
 }
 
-// Diagnose looks for a cause with a known remedy in what a machine wrote lately: its console, and when it runs its journal.
-// It gives nil for cause when it finds none. It is for a machine that does not come up, not for every look.
-func (c *Client) Diagnose(ctx context.Context, machine Key) (cause, err error) {
-	const lines = 200
-	console, err := c.ConsoleTail(ctx, machine, lines)
-	if err != nil {
-		return nil, err
-	}
-	if cause := KnownCause(console); cause != nil {
-		return cause, nil
-	}
-	journal, err := c.Exec(ctx, machine, []string{"journalctl", "--quiet", "--no-pager", "--lines", fmt.Sprint(lines)}, nil)
-	if errors.As(err, new(*NotRunningError)) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return KnownCause(string(journal.Stdout)), nil
-}
+const (
+	// tailLines is how much of console and journal is looked at.
+	tailLines = 200
+	// startSlack is by how much the engine may note the start later than what was written first.
+	startSlack = time.Second
+)
 
-// LoadBalancerLogTail is the end of what a cluster's load balancer wrote.
-func (c *Client) LoadBalancerLogTail(ctx context.Context, cluster Key, lines int) (string, error) {
-	found, err := c.LoadBalancer(ctx, cluster)
-	if err != nil {
-		return "", err
+// consoleTail is the end of what a machine's first process wrote since it was started last.
+func (c *Client) consoleTail(ctx context.Context, of Container) (string, error) {
+	options := client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(tailLines)}
+	if !of.Started.IsZero() {
+		options.Since = of.Started.Add(-startSlack).Format(time.RFC3339Nano)
 	}
-	if !found.Exists {
-		return "", &NotRunningError{Name: c.LoadBalancerName(cluster)}
-	}
-	return c.logTail(ctx, found.Container, lines, false)
-}
-
-// logTail reads the end of a container's log. With a terminal the engine gives plain text, without it interleaves two streams.
-func (c *Client) logTail(ctx context.Context, of Container, lines int, terminal bool) (string, error) {
-	stream, err := c.api.ContainerLogs(ctx, of.ID, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(lines)})
+	stream, err := c.api.ContainerLogs(ctx, of.ID, options)
 	if err != nil {
 		return "", fmt.Errorf("read log of container %s: %w", of.Name, err)
 	}
 	defer stream.Close()
-	var text strings.Builder
-	if terminal {
-		_, err = io.Copy(&text, io.LimitReader(stream, maxOutput))
-	} else {
-		_, err = stdcopy.StdCopy(&text, &text, io.LimitReader(stream, maxOutput))
-	}
+	// A machine has a terminal, for which the engine gives plain text.
+	text, err := io.ReadAll(io.LimitReader(stream, maxOutput))
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return "", fmt.Errorf("read log of container %s: %w", of.Name, err)
 	}
-	return strings.ReplaceAll(text.String(), "\r\n", "\n"), nil
+	return string(text), nil
+}
+
+// escapes are what terminals take for colours and movements.
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+
+// lastLine is the last line with something in it, as plain text.
+func lastLine(console string) string {
+	last := ""
+	for line := range strings.Lines(escapes.ReplaceAllString(console, "")) {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r
+		}, line))
+		if line != "" {
+			last = line
+		}
+	}
+	const longest = 200
+	if runes := []rune(last); len(runes) > longest {
+		last = string(runes[:longest]) + " ..."
+	}
+	return last
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -37,8 +36,10 @@ type Options struct {
 	// Isolated makes the network one that does not lead out of the host: containers reach each other and the host reaches
 	// them, everything else is unreachable. For tests and for hosts where no packet may leave.
 	Isolated bool
-	// Subnet is the subnet of a network that has yet to be made; the zero value leaves the choice to the engine.
-	Subnet netip.Prefix
+	// Record is the path of a small file that remembers which engine has this management cluster's containers, so that no
+	// other is ever taken for it. It is written when something is made, and read by New: only the engine remembered is
+	// then asked, unless Host or DOCKER_HOST names another address. Empty: nothing is remembered.
+	Record string
 	// Logger gets the few things that are worth saying once, such as the fall-back from privileged containers.
 	Logger logr.Logger
 }
@@ -62,6 +63,8 @@ type Engine struct {
 	Name       string // "Docker" or "Podman"
 	Version    string
 	APIVersion string // what was agreed on
+	// ID is Docker's own id of the engine, asked for where Options.Record is set; empty for Podman.
+	ID string
 }
 
 // Client reads and writes the containers of one management cluster. It is safe for concurrent use.
@@ -69,7 +72,6 @@ type Client struct {
 	api      *client.Client
 	id       string
 	isolated bool
-	subnet   netip.Prefix
 	engine   Engine
 	log      logr.Logger
 	bounds   bounds
@@ -77,33 +79,55 @@ type Client struct {
 	// making serialises "choose a free address, create with it" and the making of the network: the engine tells of an
 	// address in use only when the container starts.
 	making sync.Mutex
+	// recordFile is Options.Record, recorded what stands in it; making guards both.
+	recordFile string
+	recorded   record
 	// confined is set once the host has refused a privileged container.
 	confined atomic.Bool
 }
 
-// New connects to the engine and asks it for its version. It gives *EngineUnavailableError within seconds when none answers.
+// New connects to the engine and asks it for its version. It gives *EngineUnavailableError within seconds when none
+// answers, and *OtherEngineError when the one that answers is not the one remembered.
 func New(ctx context.Context, options Options) (*Client, error) {
 	if options.ManagementID == "" {
 		return nil, errors.New("connect to container engine: no management cluster id is given")
 	}
+	recorded, err := readRecord(options.Record, options.ManagementID)
+	if err != nil {
+		return nil, fmt.Errorf("connect to container engine: %w", err)
+	}
 	hosts, given := candidates(options.Host)
 	unavailable := &EngineUnavailableError{FromEnvironment: given}
+	if !given && !recorded.empty() {
+		hosts, unavailable.Record = []string{recorded.Host}, options.Record
+	}
 	for _, host := range hosts {
-		api, engine, err := dial(ctx, host)
+		api, engine, err := dial(ctx, host, options.Record != "")
 		if err != nil {
 			unavailable.Tried = append(unavailable.Tried, fmt.Sprintf("%s: %s", host, firstLine(err.Error())))
 			continue
 		}
-		if options.Isolated && engine.Name == enginePodman {
+		if err := usable(engine, options, recorded); err != nil {
 			_ = api.Close()
-			return nil, fmt.Errorf("connect to container engine: %s=true needs Docker Engine, but %s is Podman: unset it or set DOCKER_HOST", IsolatedVariable, host)
+			return nil, err
 		}
 		return &Client{
-			api: api, id: options.ManagementID, isolated: options.Isolated, subnet: options.Subnet,
-			engine: engine, log: options.Logger, bounds: usualBounds,
+			api: api, id: options.ManagementID, isolated: options.Isolated, engine: engine, log: options.Logger, bounds: usualBounds,
+			recordFile: options.Record, recorded: recorded,
 		}, nil
 	}
 	return nil, unavailable
+}
+
+// usable tells why an engine that answers is not to be used.
+func usable(engine Engine, options Options, recorded record) error {
+	if !recorded.empty() && !recorded.same(engine) {
+		return &OtherEngineError{Found: engine, Recorded: Engine{Host: recorded.Host, Name: recorded.Engine, ID: recorded.ID}, Record: options.Record}
+	}
+	if options.Isolated && engine.Name == enginePodman {
+		return fmt.Errorf("connect to container engine: %s=true needs Docker Engine, but %s is Podman: unset it or set DOCKER_HOST", IsolatedVariable, engine.Host)
+	}
+	return nil
 }
 
 // Close drops the connections. Containers stay as they are.
@@ -133,8 +157,8 @@ func candidates(host string) (hosts []string, given bool) {
 	return append(hosts, "unix:///run/podman/podman.sock"), false
 }
 
-// dial connects to one address and asks what answers there.
-func dial(ctx context.Context, host string) (*client.Client, Engine, error) {
+// dial connects to one address and asks what answers there, and with identify which one of its kind it is.
+func dial(ctx context.Context, host string, identify bool) (*client.Client, Engine, error) {
 	if strings.HasPrefix(host, "ssh://") {
 		return nil, Engine{}, errors.New("ssh addresses are not supported: forward the socket (ssh -L) and name it as unix://")
 	}
@@ -154,6 +178,14 @@ func dial(ctx context.Context, host string) (*client.Client, Engine, error) {
 		if strings.Contains(component.Name, enginePodman) {
 			engine.Name = enginePodman
 		}
+	}
+	if identify && engine.Name != enginePodman { // which makes up another id for each answer
+		info, err := api.Info(ctx, client.InfoOptions{})
+		if err != nil {
+			_ = api.Close()
+			return nil, Engine{}, err
+		}
+		engine.ID = info.Info.ID
 	}
 	return api, engine, nil
 }

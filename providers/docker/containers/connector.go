@@ -30,7 +30,7 @@ func NewConnector(options Options) *Connector { return &Connector{options: optio
 func (c *Connector) ManagementID() string { return c.options.ManagementID }
 
 // Client is the connected client, or why there is none: *EngineUnavailableError when
-// no engine answers.
+// no engine answers, *OtherEngineError when it is not the one remembered.
 func (c *Connector) Client(ctx context.Context) (*Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,12 +40,25 @@ func (c *Connector) Client(ctx context.Context) (*Client, error) {
 	if c.err != nil && time.Since(c.failedAt) < connectPause {
 		return nil, c.err
 	}
-	c.client, c.err = New(ctx, c.options)
+	c.client, c.err = c.connect(ctx)
 	if c.err != nil {
-		c.client, c.failedAt = nil, time.Now()
+		c.failedAt = time.Now()
 		return nil, c.err
 	}
 	return c.client, nil
+}
+
+// connect is New for a process that makes things: it keeps the record of the engine.
+func (c *Connector) connect(ctx context.Context) (*Client, error) {
+	client, err := New(ctx, c.options)
+	if err != nil {
+		return nil, err
+	}
+	if err := client.keepRecord(ctx); err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	return client, nil
 }
 
 // Events streams what happens to containers, from the first connection on until the

@@ -184,8 +184,8 @@ func TestMachineLifeInDocker(t *testing.T) {
 
 	// It stops by itself: seen with its exit code and address, not started by a create, started by a restart.
 	if err := eventually(func() bool { // its init then minds signals
-		console, err := c.ConsoleTail(t.Context(), spec.Key, 5)
-		return err == nil && strings.Contains(console, "booted")
+		diagnosis, err := c.Diagnose(t.Context(), spec.Key)
+		return err == nil && diagnosis.LastLine == "booted"
 	}); err != nil {
 		t.Fatalf("the machine does not say that it has booted: %v", err)
 	}
@@ -200,8 +200,8 @@ func TestMachineLifeInDocker(t *testing.T) {
 	if _, _, _, err := c.Node(spec.Key).Exec(t.Context(), []string{"true"}, nil); !errorIs[*NotRunningError](err) {
 		t.Errorf("a command in a stopped machine: %v", err)
 	}
-	if console, err := c.ConsoleTail(t.Context(), spec.Key, 5); err != nil || !strings.Contains(console, "booted") {
-		t.Errorf("console is %q, %v", console, err)
+	if diagnosis, err := c.Diagnose(t.Context(), spec.Key); err != nil || diagnosis != (Diagnosis{LastLine: "booted"}) {
+		t.Errorf("diagnosis is %+v, %v", diagnosis, err)
 	}
 	for range 2 {
 		if err := c.RestartMachine(t.Context(), spec.Key); err != nil {
@@ -377,8 +377,8 @@ func TestLeftVolumeIsReplacedInDocker(t *testing.T) {
 	c := newTestClient(t)
 	spec := testSpec("volume")
 	machine := mustCreate(t, c, spec)
-	if err := c.WriteFile(t.Context(), spec.Key, "/var/lib/etcd/old", "", 0o600, []byte("old")); err != nil {
-		t.Fatal(err)
+	if result, err := c.Exec(t.Context(), spec.Key, []string{"sh", "-c", "echo old > /var/old"}, nil); err != nil || result.ExitCode != 0 {
+		t.Fatalf("%s, %v", result.Stderr, err)
 	}
 	// As after a crash in the middle of a deletion.
 	if _, err := c.api.ContainerRemove(t.Context(), machine.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
@@ -389,37 +389,21 @@ func TestLeftVolumeIsReplacedInDocker(t *testing.T) {
 		t.Errorf("machines are %+v, %v", all, err)
 	}
 	mustCreate(t, c, spec)
-	if content, exists, err := c.ReadFile(t.Context(), spec.Key, "/var/lib/etcd/old"); err != nil || exists {
-		t.Errorf("a new machine found the old one's state: %q, %v", content, err)
+	if result, err := c.Exec(t.Context(), spec.Key, []string{"cat", "/var/old"}, nil); err != nil || result.ExitCode == 0 {
+		t.Errorf("a new machine found the old one's state: %q, %v", result.Stdout, err)
 	}
 }
 
-func TestFilesAndCommandsInDocker(t *testing.T) {
+func TestCommandsInDocker(t *testing.T) {
 	c := newTestClient(t)
-	spec := testSpec("files")
+	spec := testSpec("commands")
 	mustCreate(t, c, spec)
 	content := bytes.Repeat([]byte("0123456789abcdef\x00\xff"), 60_000) // 1 MiB, no text
-	for _, file := range []string{"/run/deep/down/x", "/etc/x y", "/var/x"} {
-		if err := c.WriteFile(t.Context(), spec.Key, file, "0:0", 0o640, content); err != nil {
-			t.Fatal(err)
-		}
-		got, exists, err := c.ReadFile(t.Context(), spec.Key, file)
-		if err != nil || !exists || !bytes.Equal(got, content) {
-			t.Errorf("%s: %d bytes, %t, %v", file, len(got), exists, err)
-		}
-		result, err := c.Exec(t.Context(), spec.Key, []string{"stat", "-c", "%a %u", file}, nil)
-		if err != nil || strings.TrimSpace(string(result.Stdout)) != "640 0" {
-			t.Errorf("%s: mode and owner are %q, %v", file, result.Stdout, err)
-		}
+	if result, err := c.Exec(t.Context(), spec.Key, []string{"sh", "-c", "cat > /var/x"}, bytes.NewReader(content)); err != nil || result.ExitCode != 0 {
+		t.Fatalf("%s, %v", result.Stderr, err)
 	}
-	if err := c.WriteFile(t.Context(), spec.Key, "/etc/hosts", "", 0o644, []byte("127.0.0.1 localhost\n")); err != nil {
-		t.Errorf("a file that the engine has mounted: %v", err)
-	}
-	if err := c.WriteFile(t.Context(), spec.Key, "x", "", 0o644, nil); err == nil {
-		t.Error("a relative path is taken")
-	}
-	if err := c.WriteFile(t.Context(), spec.Key, "/etc/y", "nobody-here", 0o644, nil); err == nil || !strings.Contains(err.Error(), "nobody-here") {
-		t.Errorf("an unknown owner: %v", err)
+	if result, err := c.Exec(t.Context(), spec.Key, []string{"cat", "/var/x"}, nil); err != nil || !bytes.Equal(result.Stdout, content) {
+		t.Errorf("%d bytes came back, %v", len(result.Stdout), err)
 	}
 	result, err := c.Exec(t.Context(), spec.Key, []string{"sh", "-c", "cat; echo bad >&2; exit 5"}, strings.NewReader("in"))
 	if err != nil || string(result.Stdout) != "in" || string(result.Stderr) != "bad\n" || result.ExitCode != 5 {

@@ -5,6 +5,7 @@ package containers
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -17,14 +18,41 @@ type EngineUnavailableError struct {
 	Tried []string
 	// FromEnvironment is true when the address came from DOCKER_HOST or an option, not from the usual places.
 	FromEnvironment bool
+	// Record is the file that names the only engine that was asked, see Options.Record; empty when others were too.
+	Record string
 }
 
 func (e *EngineUnavailableError) Error() string {
 	next := "install Docker Engine (Debian and Ubuntu: apt-get install docker.io), start it (systemctl start docker, or run dockerd as root), or set DOCKER_HOST to a Docker or Podman socket"
-	if e.FromEnvironment {
+	switch {
+	case e.FromEnvironment:
 		next = "start the engine at that address, or correct or unset DOCKER_HOST"
+	case e.Record != "":
+		next = fmt.Sprintf("start that engine, which has this management cluster's containers; where it has another address now, set DOCKER_HOST to that; where it is gone for good, remove %s", e.Record)
 	}
 	return fmt.Sprintf("no container engine answers (tried %s): %s", strings.Join(e.Tried, "; "), next)
+}
+
+// OtherEngineError says that the engine that answers is not the one that has this management cluster's containers. Nothing
+// that it says of them counts: they are not deleted, they are elsewhere.
+type OtherEngineError struct {
+	Found, Recorded Engine
+	// Record is the file that remembers, see Options.Record.
+	Record string
+}
+
+func (e *OtherEngineError) Error() string {
+	return fmt.Sprintf("the container engine that answers, %s, is not the one that has this management cluster's containers, %s: start that one and set DOCKER_HOST to its address; if it is gone for good with all that was in it, remove %s",
+		e.Found.identity(), e.Recorded.identity(), e.Record)
+}
+
+// identity is what tells an engine from others, in words.
+func (e Engine) identity() string {
+	text := e.Name + " at " + e.Host
+	if e.ID != "" {
+		text += " with id " + e.ID
+	}
+	return text
 }
 
 // NameTakenError says that a name which an object's container, volume or network must have belongs to something else. It
@@ -39,6 +67,32 @@ type NameTakenError struct {
 func (e *NameTakenError) Error() string {
 	remove := map[string]string{"container": "docker rm -f ", "volume": "docker volume rm ", "network": "docker network rm "}[e.Kind]
 	return fmt.Sprintf("%s: the %s name %q is taken by %s: rename or remove it (%s%s)", e.For, e.Kind, e.Name, e.Owner, remove, e.Name)
+}
+
+// SeveralContainersError says that several containers carry the labels of one object and none of them has its name, so that
+// nobody knows which one is the object's.
+type SeveralContainersError struct {
+	Name  string   // that the object's container should have
+	Found []string // names of those that carry its labels
+}
+
+func (e *SeveralContainersError) Error() string {
+	return fmt.Sprintf("containers %s carry the same labels, as copies of one do, and none is called %q: remove those that are copies (docker rm -f), or give the original its name back (docker rename)",
+		strings.Join(e.Found, ", "), e.Name)
+}
+
+// EndpointTakenError says that a load balancer cannot be made at its cluster's endpoint, which is an address of our network,
+// because something else has that address.
+type EndpointTakenError struct {
+	Cluster Key
+	Address netip.Addr
+	Network string
+	By      string // container, or what else
+}
+
+func (e *EndpointTakenError) Error() string {
+	return fmt.Sprintf("load balancer of cluster %s: its address is %s, the endpoint of the cluster, and on network %s %s has that: remove it from there",
+		e.Cluster, e.Address, e.Network, e.By)
 }
 
 // MissingImageError says that an image is not on the engine's host and was not to be had.
@@ -133,8 +187,12 @@ func explain(err error) error {
 	switch {
 	case strings.Contains(text, "no space left on device"):
 		return fmt.Errorf("the container engine's disk is full: free space there (docker system df, docker system prune): %w", err)
-	case strings.Contains(text, "too many open files"):
+	case strings.Contains(text, "too many open files") && (strings.Contains(text, "inotify") || strings.Contains(text, "fsnotify")):
 		return errors.Join(&KernelLimitError{Sysctl: inotifyInstances, Wanted: wantedInotifyInstances}, err)
+	case strings.Contains(text, "too many open files"):
+		// The kernel has the same words for both.
+		return fmt.Errorf("the container engine has reached its limit of open files (raise LimitNOFILE of its service: systemctl edit docker), or the host its limit of inotify instances (as root: sysctl -w %s=%d): %w",
+			inotifyInstances, wantedInotifyInstances, err)
 	case strings.Contains(text, "bind source path does not exist"):
 		return fmt.Errorf("a hostPath of extraMounts does not exist on the container engine's host: make it or correct spec.extraMounts: %w", err)
 	}

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path"
 	"strings"
 	"time"
 
@@ -147,53 +145,6 @@ func (l *limited) Write(chunk []byte) (int, error) {
 		l.to.Write(chunk[:min(room, len(chunk))])
 	}
 	return len(chunk), nil
-}
-
-// WriteFile writes a file in a machine, whole or not at all: it replaces the former only when all is there (but for files
-// that the engine has mounted, such as /etc/hosts, which cannot be replaced). Links are followed, missing directories made. owner is "user" or "user:group"; empty is root. It works on every file system that the node sees,
-// /run included, which the engine's own copying does not reach.
-func (c *Client) WriteFile(ctx context.Context, machine Key, file, owner string, mode fs.FileMode, content []byte) error {
-	if !path.IsAbs(file) {
-		return fmt.Errorf("write file %q in machine %s: the path is not absolute", file, machine)
-	}
-	if owner == "" {
-		owner = "0:0"
-	}
-	const script = `set -e
-file="$1"
-if [ -L "$file" ]; then file="$(readlink -f "$file")"; fi
-mkdir -p "$(dirname "$file")"
-next="$file.slipway-$$"
-trap 'rm -f "$next"' EXIT
-(umask 077; cat > "$next")
-chown "$2" "$next"
-chmod "$3" "$next"
-mv -f "$next" "$file" 2>/dev/null || cat "$next" > "$file"`
-	argv := []string{"/bin/sh", "-c", script, "sh", file, owner, fmt.Sprintf("%04o", mode.Perm())}
-	result, err := c.Exec(ctx, machine, argv, bytes.NewReader(content))
-	if err != nil {
-		return fmt.Errorf("write file %s: %w", file, err)
-	}
-	if result.ExitCode != 0 {
-		return fmt.Errorf("write file %s in machine %s: %w", file, machine, explain(errors.New(lastLines(string(result.Stderr), 3))))
-	}
-	return nil
-}
-
-// ReadFile reads a file of a machine, up to 4 MiB. exists is false, with a nil error, when there is no such file.
-func (c *Client) ReadFile(ctx context.Context, machine Key, file string) (content []byte, exists bool, err error) {
-	const absent = 44 // an exit code of our own choice, which neither sh nor cat uses
-	argv := []string{"/bin/sh", "-c", fmt.Sprintf(`[ -e "$1" ] || exit %d; exec cat "$1"`, absent), "sh", file}
-	result, err := c.Exec(ctx, machine, argv, nil)
-	switch {
-	case err != nil:
-		return nil, false, fmt.Errorf("read file %s: %w", file, err)
-	case result.ExitCode == absent:
-		return nil, false, nil
-	case result.ExitCode != 0:
-		return nil, false, fmt.Errorf("read file %s in machine %s: %s", file, machine, lastLines(string(result.Stderr), 3))
-	}
-	return result.Stdout, true, nil
 }
 
 // lastLines is the end of a text, on one line.

@@ -20,7 +20,8 @@ const (
 	// DefaultLoadBalancerImage is what a load balancer runs when its object names no other.
 	DefaultLoadBalancerImage = LoadBalancerRepository + ":latest"
 
-	ownRepositories = "slipway/"
+	// Images under these names are built here. Those of the second are for the inside of nodes.
+	ownRepositories, ownNodeRepositories = "slipway/", "slipway.dev/"
 
 	// pullAnswer bounds how long a registry may take until it says the first thing; pullStall how long a pull may say
 	// nothing; pullTotal how long it may take altogether.
@@ -100,6 +101,9 @@ func (c *Client) EnsureImage(ctx context.Context, name string) (Image, error) {
 
 // buildHint tells whether the image is one that we build, and with which command.
 func buildHint(name string) (next string, own bool) {
+	if strings.HasPrefix(name, ownNodeRepositories) {
+		return "build it with: slipway image build --network", true
+	}
 	short := strings.TrimPrefix(name, "docker.io/")
 	if !strings.HasPrefix(short, ownRepositories) {
 		return "", false

@@ -53,9 +53,9 @@ func sysctl(path string) int {
 	return value
 }
 
-// KnownCause looks in what a node wrote (its console, its journal, the output of its bootstrap) for a cause with a known
+// knownCause looks in what a node wrote (its console, its journal) for a cause with a known
 // remedy, and returns it, or nil.
-func KnownCause(output string) error {
+func knownCause(output string) error {
 	text := strings.ToLower(output)
 	switch {
 	case strings.Contains(text, "inotify") && strings.Contains(text, "too many open files"),

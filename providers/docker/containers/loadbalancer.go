@@ -31,8 +31,9 @@ const (
 	configDirectory = "/usr/local/etc/haproxy"
 	configPath      = configDirectory + "/haproxy.cfg"
 	nextConfigPath  = configDirectory + "/haproxy.cfg.next"
-	// digestPath holds the digest of the configuration that HAProxy was last told to load. It is written last, so that a
-	// crash between any two steps of an update shows as "not loaded" and the update is repeated.
+	// digestPath holds the digest of the configuration that HAProxy was last told to load. It is emptied before the
+	// configuration is replaced and written last, so that a crash between any two steps of an update shows as "not loaded"
+	// and the update is repeated.
 	digestPath = configDirectory + "/slipway.loaded"
 )
 
@@ -42,6 +43,9 @@ type LoadBalancerSpec struct {
 	UID     string // of the DockerCluster; see MachineSpec.UID
 	Image   string // empty: DefaultLoadBalancerImage
 	Config  string // as HAProxyConfig or RenderHAProxyTemplate gives it
+	// Address is the cluster's endpoint, where that is an IP address: a load balancer is made there if it lies on our
+	// network. The zero value, or an address elsewhere, leaves the choice to this package.
+	Address netip.Addr
 }
 
 // ConfigDigest is the digest under which a configuration shows in LoadBalancer.ConfigDigest.
@@ -53,7 +57,8 @@ func ConfigDigest(config string) string {
 // CreateLoadBalancer makes and starts a cluster's load balancer with its fixed address and loads the configuration.
 // Repeated, it returns the container that is there, with the configuration loaded.
 //
-// It gives *NameTakenError, *MissingImageError, *LoadBalancerConfigError, or the errors of EnsureNetwork.
+// It gives *NameTakenError, *MissingImageError, *LoadBalancerConfigError, *EndpointTakenError,
+// *NetworkModeError or *SubnetError.
 func (c *Client) CreateLoadBalancer(ctx context.Context, spec LoadBalancerSpec) (LoadBalancer, error) {
 	if spec.Image == "" {
 		spec.Image = DefaultLoadBalancerImage
@@ -122,7 +127,7 @@ func (c *Client) makeLoadBalancer(ctx context.Context, spec LoadBalancerSpec) (i
 		return "", err
 	}
 	name := c.LoadBalancerName(spec.Cluster)
-	address, err := c.freeAddress(ctx, on, name)
+	address, err := c.endpointAddress(ctx, on, spec)
 	if err != nil {
 		return "", err
 	}
@@ -187,6 +192,9 @@ func (c *Client) loadConfig(ctx context.Context, id string, cluster Key, config,
 	}
 	if check.ExitCode != 0 {
 		return &LoadBalancerConfigError{Cluster: cluster, Output: alerts(string(check.Stderr) + string(check.Stdout))}
+	}
+	if err := c.writeArchive(ctx, id, digestPath, 0o644, nil); err != nil {
+		return err
 	}
 	if err := c.writeArchive(ctx, id, configPath, 0o644, []byte(config)); err != nil {
 		return err

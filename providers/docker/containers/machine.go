@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -39,7 +41,7 @@ type MachineSpec struct {
 // (RestartMachine starts it). A volume without a container is a rest of a former machine and is replaced, so that a new
 // node never finds old state.
 //
-// It gives *NameTakenError, *MissingImageError, *KernelLimitError, or the errors of EnsureNetwork.
+// It gives *NameTakenError, *MissingImageError, *KernelLimitError, *NetworkModeError or *SubnetError.
 func (c *Client) CreateMachine(ctx context.Context, spec MachineSpec) (Machine, error) {
 	object := "DockerMachine " + spec.Key.String()
 	if spec.Role != RoleControlPlane && spec.Role != RoleWorker {
@@ -94,10 +96,11 @@ func (c *Client) refuseForeign(found Machine, spec MachineSpec, object string) e
 }
 
 // startNew starts a container that was just made or found half made. When the host refuses to start a privileged one it is
-// made again, confined; that is remembered, so that it costs one attempt in a process.
+// made again, confined; that is remembered, so that it costs one attempt in a process. It is made again too when its address
+// was taken meanwhile or its network removed.
 func (c *Client) startNew(ctx context.Context, id string, again func() (string, error)) error {
 	err := c.start(ctx, id)
-	if err == nil || (!isPrivilegeRefused(err) && !isAddressTaken(err)) {
+	if err == nil || (!isPrivilegeRefused(err) && !isAddressTaken(err) && !isNetworkGone(err)) {
 		return err
 	}
 	if isPrivilegeRefused(err) {
@@ -112,7 +115,7 @@ func (c *Client) startNew(ctx context.Context, id string, again func() (string, 
 			c.log.Info("The host forbids privileged containers; nodes run with added capabilities in their place", "cause", firstLine(err.Error()))
 		}
 	}
-	if _, removal := c.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true}); removal != nil && !isNotFound(removal) {
+	if removal := c.removeAnyhow(ctx, id); removal != nil {
 		return errors.Join(err, removal)
 	}
 	if id, err = again(); err != nil {
@@ -163,9 +166,16 @@ func (c *Client) makeMachine(ctx context.Context, spec MachineSpec, image Image)
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyOnFailure, MaximumRetryCount: 1},
 	}
 	c.privilege(config, host, image, c.confined.Load())
-	created, err := c.api.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Name: name, Config: config, HostConfig: host, NetworkingConfig: endpoint(on.Name, address),
-	})
+	create := func() (client.ContainerCreateResult, error) {
+		return c.api.ContainerCreate(ctx, client.ContainerCreateOptions{
+			Name: name, Config: config, HostConfig: host, NetworkingConfig: endpoint(on.Name, address),
+		})
+	}
+	created, err := create()
+	if lacksModules(err) {
+		host.Mounts = slices.DeleteFunc(host.Mounts, func(m mount.Mount) bool { return m.Source == modulesFolder })
+		created, err = create()
+	}
 	if isNotFound(err) && !isNetworkError(err) {
 		return "", &MissingImageError{Image: spec.Image, Next: "it was removed a moment ago: build or load it again"}
 	}
@@ -179,11 +189,24 @@ func endpoint(networkName string, address netip.Addr) *network.NetworkingConfig 
 	}}
 }
 
+// modulesFolder holds the modules of the host's kernel, which a node may have to load. A host whose kernel has everything
+// built in may have no such folder.
+const modulesFolder = "/lib/modules"
+
+// lacksModules tells whether the engine could not make a container because its host has no modulesFolder: Docker says "bind
+// source path does not exist", Podman "statfs ...: no such file or directory".
+func lacksModules(err error) bool {
+	if err == nil || !strings.Contains(err.Error(), modulesFolder) {
+		return false
+	}
+	return containsFold(err.Error(), "does not exist") || containsFold(err.Error(), "no such file or directory")
+}
+
 // mounts lists what a node sees beside its image: its volume, the host's kernel modules and what the user adds.
 func mounts(volume string, extra []Mount) []mount.Mount {
 	list := []mount.Mount{
 		{Type: mount.TypeVolume, Source: volume, Target: "/var"},
-		{Type: mount.TypeBind, Source: "/lib/modules", Target: "/lib/modules", ReadOnly: true},
+		{Type: mount.TypeBind, Source: modulesFolder, Target: modulesFolder, ReadOnly: true},
 	}
 	for _, item := range extra {
 		list = append(list, mount.Mount{Type: mount.TypeBind, Source: item.HostPath, Target: item.ContainerPath, ReadOnly: item.ReadOnly})
@@ -308,6 +331,9 @@ func (c *Client) removeAnyhow(ctx context.Context, id string) error {
 		return errors.Join(err, failure)
 	}
 }
+
+// isNetworkGone tells whether a container could not be started because its network has been removed since it was made.
+func isNetworkGone(err error) bool { return isNotFound(err) && isNetworkError(err) }
 
 // isNetworkError tells whether "not found" was said of a network and not of an image.
 func isNetworkError(err error) bool {

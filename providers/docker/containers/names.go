@@ -44,6 +44,10 @@ const (
 	// LabelIsolated is "true" on a network that does not lead out of the host.
 	LabelIsolated = "slipway.dev/isolated"
 
+	// LabelNetwork holds, on node images that are built here and so on containers of them, the version of the pod network's
+	// agent whose image is in them.
+	LabelNetwork = "slipway.dev/network"
+
 	// labelProbe marks the short-lived network that is made to learn which subnet the engine has free.
 	labelProbe = "slipway.dev/probe"
 

@@ -28,7 +28,7 @@ type Network struct {
 	// TakenBy is not empty when the name belongs to a network that is not ours.
 	TakenBy string
 
-	inUse map[netip.Addr]bool
+	inUse map[netip.Addr]string // by whom
 }
 
 // Network reads the management cluster's network. Exists false and a nil error: it is not there.
@@ -43,18 +43,21 @@ func (c *Client) Network(ctx context.Context) (Network, error) {
 	return c.networkFacts(all[0]), nil
 }
 
-// EnsureNetwork makes the network, or returns the one that is there. It has a subnet of its own, recorded with the network,
+// ensureNetwork makes the network, or returns the one that is there. It has a subnet of its own, recorded with the network,
 // because the engine gives fixed addresses only on such a network, and nodes and load balancers need fixed ones: a control
-// plane does not survive that its address changes when the host restarts.
+// plane does not survive that its address changes when the host restarts. The caller holds c.making until there is a
+// container on it: without one it may be removed.
 //
 // It gives *NameTakenError, *NetworkModeError (the one in use was made with another isolation) or *SubnetError.
-func (c *Client) EnsureNetwork(ctx context.Context) (Network, error) {
-	c.making.Lock()
-	defer c.making.Unlock()
-	return c.ensureNetwork(ctx)
+func (c *Client) ensureNetwork(ctx context.Context) (Network, error) {
+	found, err := c.makeNetwork(ctx)
+	if err != nil {
+		return found, err
+	}
+	return found, c.remember()
 }
 
-func (c *Client) ensureNetwork(ctx context.Context) (Network, error) {
+func (c *Client) makeNetwork(ctx context.Context) (Network, error) {
 	found, err := c.Network(ctx)
 	if err != nil {
 		return found, err
@@ -94,7 +97,7 @@ func (c *Client) createNetwork(ctx context.Context) (Network, error) {
 			}
 		}
 		last = err
-		again := isNetworkThere(err) || isNotFound(err) || isSubnetError(err) && !errors.As(err, new(*SubnetError)) && !c.subnet.IsValid()
+		again := isNetworkThere(err) || isNotFound(err) || isSubnetError(err) && !errors.As(err, new(*SubnetError))
 		if !again {
 			break
 		}
@@ -152,20 +155,9 @@ func (c *Client) networkOptions(subnet netip.Prefix) client.NetworkCreateOptions
 // freeSubnet asks the engine for a subnet by letting it make a network and removing that: only the engine knows its pools
 // and its host's routes.
 func (c *Client) freeSubnet(ctx context.Context) (netip.Prefix, error) {
-	if c.subnet.IsValid() {
-		return c.subnet.Masked(), nil
-	}
-	name := c.NetworkName() + "-probe"
-	left, err := c.networks(ctx, name) // by a crash
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("read network %s: %w", name, err)
-	}
-	for _, probe := range left {
-		if probe.Labels[labelProbe] == "true" && probe.Labels[LabelManagementCluster] == c.id {
-			if err := c.removeNetwork(ctx, probe.ID); err != nil {
-				return netip.Prefix{}, fmt.Errorf("remove network %s: %w", name, err)
-			}
-		}
+	name := c.probeName()
+	if err := c.removeProbes(ctx); err != nil {
+		return netip.Prefix{}, err
 	}
 	created, err := c.api.NetworkCreate(ctx, name, client.NetworkCreateOptions{
 		Driver: "bridge", Labels: map[string]string{LabelManagementCluster: c.id, labelProbe: "true"},
@@ -191,8 +183,28 @@ func (c *Client) freeSubnet(ctx context.Context) (netip.Prefix, error) {
 	return netip.Prefix{}, &SubnetError{Network: c.NetworkName(), Cause: errors.New("it offers no IPv4 subnet")}
 }
 
-// DeleteNetwork removes the network when no container of this management cluster exists, running or not. It tells whether
-// the network is gone; false with a nil error means that it is still used.
+func (c *Client) probeName() string { return c.NetworkName() + "-probe" }
+
+// removeProbes removes the network of freeSubnet that a crash has left.
+func (c *Client) removeProbes(ctx context.Context) error {
+	left, err := c.networks(ctx, c.probeName())
+	if err != nil {
+		return fmt.Errorf("read network %s: %w", c.probeName(), err)
+	}
+	for _, probe := range left {
+		if probe.Labels[labelProbe] != "true" || probe.Labels[LabelManagementCluster] != c.id {
+			continue
+		}
+		if err := c.removeNetwork(ctx, probe.ID); err != nil {
+			return fmt.Errorf("remove network %s: %w", c.probeName(), err)
+		}
+	}
+	return nil
+}
+
+// DeleteNetwork removes the network when no container of this management cluster exists, running or not, and what a crash
+// has left of the making of one in any case. It tells whether the network is gone; false with a nil error means that it is
+// still used. Repeated, or without a network, it changes nothing.
 func (c *Client) DeleteNetwork(ctx context.Context) (gone bool, err error) {
 	err = c.ask(ctx, c.bounds.write, func(ctx context.Context) error {
 		gone, err = c.deleteNetwork(ctx)
@@ -204,28 +216,40 @@ func (c *Client) DeleteNetwork(ctx context.Context) (gone bool, err error) {
 func (c *Client) deleteNetwork(ctx context.Context) (gone bool, err error) {
 	c.making.Lock()
 	defer c.making.Unlock()
-	found, err := c.Network(ctx)
-	if err != nil {
+	if err := c.removeProbes(ctx); err != nil {
 		return false, err
 	}
-	if !found.Exists {
+	found, err := c.networks(ctx, c.NetworkName())
+	if err != nil {
+		return false, fmt.Errorf("read network %s: %w", c.NetworkName(), explain(err))
+	}
+	found = slices.DeleteFunc(found, func(n network.Inspect) bool { return n.Labels[LabelManagementCluster] != c.id })
+	if len(found) == 0 {
 		return true, nil
 	}
 	users, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: c.owned()})
 	if err != nil {
-		return false, fmt.Errorf("list users of network %s: %w", found.Name, err)
+		return false, fmt.Errorf("list users of network %s: %w", c.NetworkName(), err)
 	}
 	if len(users.Items) > 0 {
 		return false, nil
 	}
-	err = c.removeNetwork(ctx, found.ID)
-	if err != nil && strings.Contains(err.Error(), "active endpoints") {
-		return false, nil // a container that somebody attached by hand
+	for _, one := range found {
+		err := c.removeNetwork(ctx, one.ID)
+		if isNetworkUsed(err) {
+			return false, nil // by a container that somebody attached by hand
+		}
+		if err != nil {
+			return false, fmt.Errorf("delete network %s: %w", one.Name, err)
+		}
 	}
-	if err != nil {
-		return false, fmt.Errorf("delete network %s: %w", found.Name, err)
-	}
-	return true, nil
+	return true, c.forget()
+}
+
+// isNetworkUsed tells whether a network could not be removed because a container is attached to it: Docker says "has
+// active endpoints", Podman "network is being used".
+func isNetworkUsed(err error) bool {
+	return err != nil && (containsFold(err.Error(), "active endpoints") || containsFold(err.Error(), "being used"))
 }
 
 func (c *Client) removeNetwork(ctx context.Context, id string) error {
@@ -275,14 +299,14 @@ func (c *Client) networkFacts(from network.Inspect) Network {
 		return to
 	}
 	to.Exists, to.ID, to.Isolated = true, from.ID, from.Labels[LabelIsolated] == "true"
-	to.inUse = map[netip.Addr]bool{}
+	to.inUse = map[netip.Addr]string{}
 	for _, config := range from.IPAM.Config {
 		if config.Subnet.Addr().Is4() {
 			to.Subnet, to.Gateway = config.Subnet, config.Gateway
 		}
 	}
 	for endpoint := range maps.Values(from.Containers) {
-		to.inUse[endpoint.IPv4Address.Addr()] = true
+		to.inUse[endpoint.IPv4Address.Addr()] = "container " + endpoint.Name
 	}
 	return to
 }

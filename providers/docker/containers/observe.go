@@ -42,8 +42,10 @@ type Container struct {
 	OutOfMemory bool
 	// EngineError is what the engine said when it last failed to start the container.
 	EngineError string
-	// Address is the fixed address on our network; it is known of a stopped container too.
+	// Address is the fixed address on our network; it is known of a stopped container too. Subnet is the network's, known
+	// while the container runs.
 	Address netip.Addr
+	Subnet  netip.Prefix
 	Labels  map[string]string
 	// Created, Started and Finished are zero when they have not happened.
 	Created, Started, Finished time.Time
@@ -52,8 +54,6 @@ type Container struct {
 	Cluster Key
 	Role    Role
 	UID     string
-
-	hostPorts map[uint16]uint16
 }
 
 // Running tells whether the container's first process runs.
@@ -107,9 +107,8 @@ type LoadBalancer struct {
 	Container
 	// Port is where the Kubernetes API is served on Address.
 	Port int
-	// HostPort is where it is served on the engine host's 127.0.0.1, 0 while stopped. It changes with every start.
-	HostPort int
-	// ConfigDigest is ConfigDigest of the configuration that HAProxy has loaded; empty when none was loaded by us.
+	// ConfigDigest is ConfigDigest of the configuration that HAProxy has loaded; empty when none was loaded by us, and of
+	// one that does not run.
 	ConfigDigest string
 	// TakenBy is not empty when the load balancer's name belongs to a container that is not ours.
 	TakenBy string
@@ -220,16 +219,20 @@ func (c *Client) loadBalancer(ctx context.Context, cluster Key) (LoadBalancer, e
 		return balancer, fmt.Errorf("read load balancer of cluster %s: %w", cluster, explain(err))
 	}
 	balancer.Container, balancer.TakenBy = found, takenBy
-	if !found.Exists {
-		return balancer, nil
+	if found.Running() {
+		balancer.ConfigDigest = c.loadedDigest(ctx, found.ID)
 	}
-	balancer.HostPort = int(found.hostPorts[APIServerPort])
-	digest, err := c.readArchive(ctx, found.ID, digestPath)
-	if err != nil && !isNotFound(err) {
-		return balancer, fmt.Errorf("read configuration of load balancer of cluster %s: %w", cluster, err)
-	}
-	balancer.ConfigDigest = strings.TrimSpace(string(digest))
 	return balancer, nil
+}
+
+// loadedDigest is the digest that the last update left in a load balancer. One that cannot be read counts as none: the
+// configuration is then loaded again, and a load balancer whose file system is broken can still be deleted.
+func (c *Client) loadedDigest(ctx context.Context, id string) string {
+	digest, err := c.readArchive(ctx, id, digestPath)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(digest))
 }
 
 // owned selects what this management cluster made.
@@ -238,37 +241,60 @@ func (c *Client) owned() client.Filters {
 }
 
 // find reads the container of ours with these labels. When there is none it looks who has the name that it would have.
-// Labels come first, because a container that was renamed by hand is still ours.
+// Labels come first, because a container that was renamed by hand is still ours; but of several the one with the very name
+// counts, because a copy of a container (docker commit, docker run) has its labels too. It gives *SeveralContainersError
+// when it cannot tell which one is meant: none is then touched.
 func (c *Client) find(ctx context.Context, name string, labels client.Filters) (found Container, takenBy string, err error) {
 	list, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labels.Add("label", LabelManagementCluster+"="+c.id)})
 	if err != nil {
 		return Container{}, "", err
 	}
-	// The engine may answer with a container that is gone a moment later; then the name decides.
+	var renamed []Container
 	for _, item := range list.Items {
 		result, err := c.api.ContainerInspect(ctx, item.ID, client.ContainerInspectOptions{})
-		if err == nil {
-			return c.facts(result.Container), "", nil
+		if isNotFound(err) {
+			continue // the engine may list a container that is gone a moment later
 		}
-		if !isNotFound(err) {
+		if err != nil {
 			return Container{}, "", err
 		}
+		one := c.facts(result.Container)
+		if one.Name == name {
+			return one, "", nil
+		}
+		renamed = append(renamed, one)
 	}
+	switch len(renamed) {
+	case 0:
+		takenBy, err = c.holder(ctx, name)
+		return Container{}, takenBy, err
+	case 1:
+		return renamed[0], "", nil
+	}
+	several := &SeveralContainersError{Name: name}
+	for _, one := range renamed {
+		several.Found = append(several.Found, one.Name)
+	}
+	return Container{}, "", several
+}
+
+// holder says who has a name; "" when nobody has it.
+func (c *Client) holder(ctx context.Context, name string) (string, error) {
 	result, err := c.api.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
 	switch {
 	case isNotFound(err):
-		return Container{}, "", nil
+		return "", nil
 	case err != nil:
-		return Container{}, "", err
+		return "", err
 	}
-	return Container{}, owner(result.Container.Config, result.Container.ID), nil
+	return owner(result.Container.Config, result.Container.ID), nil
 }
 
 // facts turns the engine's answer into ours.
 func (c *Client) facts(from container.InspectResponse) Container {
 	to := Container{
 		Exists: true, ID: from.ID, Name: strings.TrimPrefix(from.Name, "/"),
-		Created: parseTime(from.Created), hostPorts: map[uint16]uint16{},
+		Created: parseTime(from.Created),
 	}
 	if from.Config != nil {
 		to.Image, to.Labels = from.Config.Image, from.Config.Labels
@@ -284,15 +310,7 @@ func (c *Client) facts(from container.InspectResponse) Container {
 		return to
 	}
 	if endpoint := from.NetworkSettings.Networks[c.NetworkName()]; endpoint != nil && endpoint.IPAddress.IsValid() {
-		to.Address = endpoint.IPAddress
-	}
-	for port, bindings := range from.NetworkSettings.Ports {
-		for _, binding := range bindings {
-			var number uint16
-			if _, err := fmt.Sscan(binding.HostPort, &number); err == nil {
-				to.hostPorts[port.Num()] = number
-			}
-		}
+		to.Address, to.Subnet = endpoint.IPAddress, netip.PrefixFrom(endpoint.IPAddress, endpoint.IPPrefixLen).Masked()
 	}
 	return to
 }

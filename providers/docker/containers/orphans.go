@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
@@ -60,11 +61,7 @@ func (c *Client) orphans(ctx context.Context, known func(kind, namespace, name s
 		}
 	}
 	for _, item := range list.Items {
-		name := item.ID
-		if len(item.Names) > 0 {
-			name = strings.TrimPrefix(item.Names[0], "/")
-		}
-		inspect("container", name, item.Labels, State(item.State))
+		inspect("container", containerName(item), item.Labels, State(item.State))
 	}
 	for _, item := range volumes.Items {
 		inspect("volume", item.Name, item.Labels, StateAbsent)
@@ -81,4 +78,12 @@ func (c *Client) orphans(ctx context.Context, known func(kind, namespace, name s
 	}
 	slices.SortFunc(orphans, func(a, b Orphan) int { return strings.Compare(a.Kind+" "+a.Name, b.Kind+" "+b.Name) })
 	return orphans, nil
+}
+
+// containerName is the name of a container in a list.
+func containerName(item container.Summary) string {
+	if len(item.Names) == 0 {
+		return item.ID
+	}
+	return strings.TrimPrefix(item.Names[0], "/")
 }

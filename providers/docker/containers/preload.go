@@ -12,12 +12,16 @@ import (
 	"github.com/distribution/reference"
 )
 
-// ImageName is the full name under which a node's containerd knows an image: "busybox" is
-// "docker.io/library/busybox:latest". It gives an error for what is not an image's name.
+// ImageName is the full name under which a node's containerd knows an image that was loaded into it: "busybox" is
+// "docker.io/library/busybox:latest". It gives an error for what is not an image's name, and for one that names the image by
+// a digest: the engine hands such an image on without any name, so that nothing in the node would find it.
 func ImageName(name string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return "", fmt.Errorf("image %q is not a valid image name (%w): correct it", name, err)
+	}
+	if _, byDigest := named.(reference.Digested); byDigest {
+		return "", fmt.Errorf("image %q is named by a digest, by which a node would not know it: give it a tag on the container engine's host (docker tag) and name it by that", name)
 	}
 	return reference.TagNameOnly(named).String(), nil
 }

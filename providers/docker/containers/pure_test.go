@@ -73,7 +73,7 @@ func TestNames(t *testing.T) {
 
 func TestChooseAddress(t *testing.T) {
 	subnet := netip.MustParsePrefix("172.18.0.0/24")
-	used := map[netip.Addr]bool{}
+	used := map[netip.Addr]string{}
 	first, ok := chooseAddress(subnet, "a", used)
 	if again, _ := chooseAddress(subnet, "a", used); !ok || again != first {
 		t.Errorf("the choice is not repeatable: %s, then %s", first, again)
@@ -86,10 +86,10 @@ func TestChooseAddress(t *testing.T) {
 			}
 			break
 		}
-		if used[address] || !subnet.Contains(address) || lowerHalf(subnet).Contains(address) || address == lastHost(subnet) || address == netip.MustParseAddr("172.18.0.255") {
+		if used[address] != "" || !subnet.Contains(address) || lowerHalf(subnet).Contains(address) || address == lastHost(subnet) || address == netip.MustParseAddr("172.18.0.255") {
 			t.Fatalf("address %s must not be given out", address)
 		}
-		used[address] = true
+		used[address] = "somebody"
 	}
 	for _, bad := range []string{"10.0.0.0/30", "fd00::/64"} {
 		if _, ok := chooseAddress(netip.MustParsePrefix(bad), "a", nil); ok {
@@ -218,6 +218,19 @@ func TestEngineErrorsAreRecognised(t *testing.T) {
 	}
 }
 
+// The kernel has the same words for a process that has too many files and a user that has too many inotify instances.
+func TestTooManyOpenFiles(t *testing.T) {
+	for text, inotify := range map[string]bool{
+		"accept4: too many open files": false, "open /var/lib/docker/x: too many open files": false,
+		"runc: inotify_init1: too many open files": true, "failed to create fsnotify watcher: too many open files": true,
+	} {
+		err := explain(errors.New(text))
+		if errorIs[*KernelLimitError](err) != inotify || !strings.Contains(err.Error(), inotifyInstances) || strings.Contains(err.Error(), "LimitNOFILE") == inotify || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q is explained as %v", text, err)
+		}
+	}
+}
+
 func TestKnownCause(t *testing.T) {
 	for output, want := range map[string]string{
 		"systemd[1]: Failed to create control group inotify object: Too many open files\nFailed to allocate manager object: Too many open files": "fs.inotify.max_user_instances",
@@ -225,9 +238,21 @@ func TestKnownCause(t *testing.T) {
 		"write /var/lib/etcd/x: no space left on device":                                                                                         "disk is full",
 		"all is well": "",
 	} {
-		cause := KnownCause(output)
+		cause := knownCause(output)
 		if (cause == nil) != (want == "") || (cause != nil && !strings.Contains(cause.Error(), want)) {
 			t.Errorf("%q: cause is %v, want %q", output, cause, want)
+		}
+	}
+}
+
+func TestLastLine(t *testing.T) {
+	for console, want := range map[string]string{
+		"": "", "\r\n \r\n": "",
+		"one\r\n[\x1b[0;1;31mFAILED\x1b[0m] Failed to start \x1b[0;1;39mcontainerd.service\x1b[0m.\r\n\r\n": "[FAILED] Failed to start containerd.service.",
+		"no end": "no end", "a\x07b\n": "a b", strings.Repeat("x", 300): strings.Repeat("x", 200) + " ...",
+	} {
+		if got := lastLine(console); got != want {
+			t.Errorf("%q: last line is %q, want %q", console, got, want)
 		}
 	}
 }
@@ -275,12 +300,15 @@ func TestImages(t *testing.T) {
 			t.Errorf("%s is %q (%v), want %q", name, got, err, want)
 		}
 	}
-	if _, err := ImageName("Not An Image"); err == nil {
-		t.Error("a bad name is taken")
+	digest := "@sha256:" + strings.Repeat("0f", 32)
+	for name, want := range map[string]string{"Not An Image": "not a valid image name", "busybox" + digest: "by a digest", "busybox:1.36" + digest: "by a digest"} {
+		if _, err := ImageName(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error is %v, want %q", name, err, want)
+		}
 	}
 	for name, want := range map[string]string{
 		"slipway/node:v1.37.1": "slipway image build --kubernetes-version v1.37.1", "docker.io/slipway/node:v1.37.1": "--kubernetes-version v1.37.1",
-		"slipway/haproxy:latest": "slipway image build", "kindest/node:v1.37.1": "",
+		"slipway/haproxy:latest": "slipway image build", "slipway.dev/network:v0.1": "slipway image build --network", "kindest/node:v1.37.1": "",
 	} {
 		next, own := buildHint(name)
 		if own != (want != "") || !strings.Contains(next, want) {

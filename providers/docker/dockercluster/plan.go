@@ -3,13 +3,17 @@
 package dockercluster
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
@@ -57,6 +61,9 @@ func decide(s Snapshot) plan.Decision {
 	if !s.LoadBalancer.OK() || !s.Containers.OK() {
 		return plan.Block("ContainerEngineUnavailable", cmp.Or(s.LoadBalancer.Err, s.Containers.Err)).At(s.Now.Add(engineRecheck))
 	}
+	if stopped(s) { // whatever it is to load afterwards
+		return start(s)
+	}
 	if !s.Template.OK() {
 		return plan.Block("InvalidLoadBalancerConfig", s.Template.Err+"; create it, or correct "+templateField).At(s.Now.Add(templateRecheck))
 	}
@@ -64,11 +71,11 @@ func decide(s Snapshot) plan.Decision {
 	if err != nil {
 		return plan.Block("InvalidLoadBalancerConfig", err.Error()+"; correct the ConfigMap that "+templateField+" names").At(s.Now.Add(templateRecheck))
 	}
-	if balancer := s.LoadBalancer.Value; stopped(s) && balancer.StartsAgain(s.Now).After(s.Now) {
-		return plan.Wait("ContainerStops", stops(balancer)).At(balancer.StartsAgain(s.Now))
-	}
 	if operation := balance(s, config, names); operation != nil {
-		return plan.Act("BalancingLoad", "", plan.Operate{System: operations.System, Operation: operation, Reason: "the control plane is reached through it"})
+		return balancing(operation)
+	}
+	if misplaced(s) {
+		return plan.Block(operations.EndpointReason, misplacement(s))
 	}
 	if s.DockerCluster.Spec.ControlPlaneEndpoint == (infrav1.APIEndpoint{}) {
 		intent := plan.Partial(kind, s.DockerCluster)
@@ -84,8 +91,22 @@ func decide(s Snapshot) plan.Decision {
 	return settled
 }
 
-// balance is what has to be done so that the load balancer runs with the
-// configuration given; nil when it does.
+func balancing(operation plan.Operation) plan.Decision {
+	return plan.Act("BalancingLoad", "", plan.Operate{System: operations.System, Operation: operation, Reason: "the control plane is reached through it"})
+}
+
+// start starts a load balancer that has stopped, after a pause when it does not run for
+// long.
+func start(s Snapshot) plan.Decision {
+	balancer := s.LoadBalancer.Value
+	if again := balancer.StartsAgain(s.Now); again.After(s.Now) {
+		return plan.Wait("ContainerStops", stops(balancer)).At(again)
+	}
+	return balancing(operations.StartLoadBalancer{On: plan.RefTo(kind, s.DockerCluster), Cluster: clusterKey(s)})
+}
+
+// balance is what has to be done so that the load balancer is there with the
+// configuration given; nil when it is.
 func balance(s Snapshot, config string, names []string) plan.Operation {
 	on := plan.RefTo(kind, s.DockerCluster)
 	key := clusterKey(s)
@@ -99,10 +120,8 @@ func balance(s Snapshot, config string, names []string) plan.Operation {
 			image = containers.LoadBalancerImage(meta.ImageRepository, meta.ImageTag)
 		}
 		return operations.CreateLoadBalancer{On: on, Behind: names, Spec: containers.LoadBalancerSpec{
-			Cluster: key, UID: string(s.DockerCluster.UID), Image: image, Config: config,
+			Cluster: key, UID: string(s.DockerCluster.UID), Image: image, Config: config, Address: endpointAddress(s),
 		}}
-	case !balancer.Running():
-		return operations.StartLoadBalancer{On: on, Cluster: key}
 	case balancer.ConfigDigest != containers.ConfigDigest(config):
 		return operations.UpdateLoadBalancer{On: on, Cluster: key, Config: config, Behind: names}
 	default:
@@ -122,6 +141,50 @@ func former(s Snapshot) bool {
 func named(s Snapshot) bool {
 	balancer := s.LoadBalancer.Value
 	return balancer.Address.IsValid() && s.DockerCluster.Spec.ControlPlaneEndpoint.Host == balancer.Address.String()
+}
+
+// endpointAddress is the endpoint where that is an IP address; the zero value for a name,
+// and while there is no endpoint.
+func endpointAddress(s Snapshot) netip.Addr {
+	address, err := netip.ParseAddr(s.DockerCluster.Spec.ControlPlaneEndpoint.Host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address
+}
+
+// misplaced reports that the endpoint should be the load balancer's address and is not:
+// it is an address of the same network, or one that this controller has set. Any other
+// that the user gave, such as a name, leads to the load balancer by ways of the user's.
+func misplaced(s Snapshot) bool {
+	balancer, endpoint := s.LoadBalancer.Value, endpointAddress(s)
+	if !endpoint.IsValid() || !balancer.Address.IsValid() || endpoint == balancer.Address {
+		return false
+	}
+	return balancer.Subnet.Contains(endpoint) || setHere(s.DockerCluster)
+}
+
+var endpointPath = fieldpath.MakePathOrDie("spec", "controlPlaneEndpoint", "host")
+
+// setHere reports that this controller, and not the user, has set the endpoint.
+func setHere(cluster *infrav1.DockerCluster) bool {
+	return slices.ContainsFunc(cluster.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
+		if entry.Manager != plan.Manager(name) || entry.Subresource != "" || entry.FieldsV1 == nil {
+			return false
+		}
+		var owned fieldpath.Set
+		return owned.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())) == nil && owned.Has(endpointPath)
+	})
+}
+
+// misplacement says what to do about it.
+func misplacement(s Snapshot) string {
+	balancer, endpoint := s.LoadBalancer.Value, endpointAddress(s)
+	text := fmt.Sprintf("endpoint %s is not the load balancer's address %s, so the control plane is not reached: ", endpoint, balancer.Address)
+	if !balancer.Subnet.Contains(endpoint) {
+		return text + "the network has been made again with other addresses, which the cluster's nodes do not know; delete the cluster and create it again"
+	}
+	return text + fmt.Sprintf("free the endpoint's address, if something else has it, and remove the load balancer (docker rm -f %s), which is then made again there", balancer.Name)
 }
 
 // stopped reports that the load balancer is its own, was started and does not run.
@@ -211,8 +274,6 @@ func deletion(s Snapshot) plan.Decision {
 	if !slices.Contains(s.DockerCluster.Finalizers, infrav1.ClusterFinalizer) {
 		return plan.Wait(clusterv1.DeletingReason, "the other finalizers of the DockerCluster are not removed yet")
 	}
-	done := plan.Act(clusterv1.DeletionCompletedReason, "",
-		plan.RemoveFinalizer(kind, s.DockerCluster, infrav1.ClusterFinalizer, "it has no load balancer any more"))
 	if !s.LoadBalancer.OK() || !s.Containers.OK() {
 		return plan.Block("ContainerEngineUnavailable", cmp.Or(s.LoadBalancer.Err, s.Containers.Err)).At(s.Now.Add(engineRecheck))
 	}
@@ -220,11 +281,25 @@ func deletion(s Snapshot) plan.Decision {
 		return plan.Wait(clusterv1.DeletingReason, fmt.Sprintf("waiting for %d DockerMachines to be gone", left))
 	}
 	if !s.LoadBalancer.Value.Exists || s.LoadBalancer.Value.TakenBy != "" || former(s) {
-		return done
+		return deleted(s)
 	}
 	return plan.Act(clusterv1.DeletingReason, "", plan.Operate{
 		System:    operations.System,
 		Operation: operations.DeleteLoadBalancer{On: plan.RefTo(kind, s.DockerCluster), Cluster: s.LoadBalancer.Value.Cluster, MadeFor: s.LoadBalancer.Value.UID},
 		Reason:    "its DockerCluster is being deleted",
 	})
+}
+
+// deleted lets go of a DockerCluster that has no load balancer any more. The network
+// goes first, when this was the last to use it: afterwards nobody would remember it,
+// however it came to be there. Others that are just being made need not be asked for:
+// they make it when they need it.
+func deleted(s Snapshot) plan.Decision {
+	return plan.Act(clusterv1.DeletionCompletedReason, "",
+		plan.Operate{
+			System:    operations.System,
+			Operation: operations.DeleteUnusedNetwork{On: plan.RefTo(kind, s.DockerCluster)},
+			Reason:    "it goes with the last that uses it",
+		},
+		plan.RemoveFinalizer(kind, s.DockerCluster, infrav1.ClusterFinalizer, "it has no load balancer any more"))
 }

@@ -16,7 +16,7 @@ import (
 func status(s Snapshot, outcome plan.Outcome) infrav1.DockerClusterStatus {
 	shown := infrav1.DockerClusterStatus{FailureDomains: s.DockerCluster.Spec.FailureDomains}
 	provisioned := s.DockerCluster.Status.Initialization.Provisioned
-	if s.LoadBalancer.Value.Running() && s.DockerCluster.Spec.ControlPlaneEndpoint != (infrav1.APIEndpoint{}) {
+	if s.LoadBalancer.Value.Running() && !former(s) && s.DockerCluster.Spec.ControlPlaneEndpoint != (infrav1.APIEndpoint{}) {
 		yes := true
 		provisioned = &yes
 	}

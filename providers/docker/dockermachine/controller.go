@@ -15,9 +15,10 @@ import (
 	"github.com/slipway-project/slipway/providers/docker/operations"
 )
 
-// Controller is the DockerMachine controller on a container engine.
-func Controller(docker *containers.Connector) engine.Controller[Snapshot, infrav1.DockerMachineStatus] {
-	observer := &observer{connector: docker, waiter: newWaiter()}
+// Controller is the DockerMachine controller on a container engine. networkImage is the
+// image of the default pod network's agent, which nodes are given that do not hold it.
+func Controller(docker *containers.Connector, networkImage string) engine.Controller[Snapshot, infrav1.DockerMachineStatus] {
+	observer := &observer{connector: docker, waiter: newWaiter(), networkImage: networkImage}
 	return engine.Controller[Snapshot, infrav1.DockerMachineStatus]{
 		Name: name, Kind: kind,
 		Inputs: []engine.Input{

@@ -5,6 +5,7 @@ package dockermachine
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,11 +14,11 @@ import (
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
-	"github.com/slipway-project/slipway/conditions"
 	"github.com/slipway-project/slipway/engine"
 	"github.com/slipway-project/slipway/plan"
 	"github.com/slipway-project/slipway/providers/docker/cloudconfig"
 	"github.com/slipway-project/slipway/providers/docker/containers"
+	"github.com/slipway-project/slipway/providers/docker/operations"
 )
 
 // Snapshot is all that a plan for a DockerMachine is made from.
@@ -31,12 +32,31 @@ type Snapshot struct {
 	Container plan.Known[containers.Machine]
 	// ProviderID is that of the container, whether it is there or not.
 	ProviderID string
+	// Diagnosis is of a container that stopped soon or that has run for a while and not
+	// booted; the zero value for every other, and while it cannot be had.
+	Diagnosis plan.Known[Diagnosis]
+	// NetworkImage is the image of the default pod network's agent where the node's own
+	// image does not hold it and the engine has it; else empty: the user may bring
+	// another network.
+	NetworkImage plan.Known[string]
 	// Boot, LoadedImages and Bootstrap are of the inside of a container that runs.
 	Boot         plan.Known[containers.Boot]
 	LoadedImages plan.Known[[]string]
 	Bootstrap    plan.Known[cloudconfig.State]
 	LastFailure  *plan.Failure
 }
+
+// Diagnosis is what can be told of a node that does not come up.
+type Diagnosis struct {
+	// Cause says why and what to do, Reason is the reason for conditions, where these are
+	// known.
+	Cause, Reason string
+	// LastLine is the last on the node's console.
+	LastLine string
+}
+
+// bootPatience is how long a container may run before it is asked why it has not booted.
+const bootPatience = 30 * time.Second
 
 func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapshot, error) {
 	snapshot := Snapshot{Now: reader.Now(), LastFailure: reader.LastFailure()}
@@ -56,10 +76,15 @@ func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine
 	}
 	container, err := docker.Machine(ctx, key)
 	snapshot.Container = known(container, err, reader.Now())
-	if err != nil || !container.Running() || object.DeletionTimestamp != nil {
+	if err != nil || !container.Exists || container.HalfMade() || object.DeletionTimestamp != nil {
 		return snapshot, nil
 	}
-	o.observeInside(ctx, reader, docker, key, &snapshot)
+	switch {
+	case !container.Running() && container.Finished.Sub(container.Started) < bootPatience:
+		diagnose(ctx, docker, key, &snapshot)
+	case container.Running() && !bootstrapped(object):
+		o.observeInside(ctx, reader, docker, key, &snapshot)
+	}
 	return snapshot, nil
 }
 
@@ -89,20 +114,22 @@ func observeOwners(ctx context.Context, reader engine.Reader, snapshot *Snapshot
 	return nil
 }
 
-// observeInside looks into a container, as far as it is still news: what has been
-// done for good is not asked for again. What is still under way is waited for in the
-// background, so that its end is known at once.
+// observeInside looks into a container that runs and whose bootstrap is not known to be
+// done. What is still under way is waited for in the background, so that its end is known
+// at once.
 func (o *observer) observeInside(ctx context.Context, reader engine.Reader, docker *containers.Client, key engine.Key, snapshot *Snapshot) {
-	if conditions.Is(snapshot.DockerMachine.Status.Conditions, infrav1.BootstrapCompletedCondition, metav1.ConditionTrue) {
-		return
-	}
 	boot, err := docker.Booted(ctx, key)
 	snapshot.Boot = known(boot, err, reader.Now())
 	if err != nil || !boot.Ready {
+		if reader.Now().Sub(snapshot.Container.Value.Started) > bootPatience {
+			diagnose(ctx, docker, key, snapshot)
+		}
 		o.waiter.begin(key, "boot", func(ctx context.Context) error { return docker.WaitBooted(ctx, key) })
 		return
 	}
-	if len(snapshot.DockerMachine.Spec.PreLoadImages) > 0 {
+	network, err := o.missingNetwork(ctx, docker, snapshot.Container.Value)
+	snapshot.NetworkImage = known(network, err, reader.Now())
+	if len(wantedImages(*snapshot)) > 0 {
 		images, err := docker.NodeImages(ctx, key)
 		snapshot.LoadedImages = known(images, err, reader.Now())
 	}
@@ -112,6 +139,35 @@ func (o *observer) observeInside(ctx context.Context, reader engine.Reader, dock
 	if err == nil && state.Phase == cloudconfig.Running {
 		o.waiter.begin(key, "bootstrap", func(ctx context.Context) error { return cloudconfig.Wait(ctx, node) })
 	}
+}
+
+// missingNetwork is the image of the pod network's agent if a node lacks it and the
+// engine has it, else empty. Node images that are built here say by a label which version
+// they hold, and containers inherit that.
+func (o *observer) missingNetwork(ctx context.Context, docker *containers.Client, node containers.Machine) (string, error) {
+	_, tag, _ := strings.Cut(o.networkImage, ":")
+	if strings.HasPrefix(node.Labels[containers.LabelNetwork]+".", tag+".") {
+		return "", nil
+	}
+	image, err := docker.Image(ctx, o.networkImage)
+	if err != nil || !image.Exists {
+		return "", err
+	}
+	return o.networkImage, nil
+}
+
+// diagnose asks why a node does not come up. That it cannot be told changes nothing, and
+// is not told: what is waited for is.
+func diagnose(ctx context.Context, docker *containers.Client, key engine.Key, snapshot *Snapshot) {
+	found, err := docker.Diagnose(ctx, key)
+	if err != nil {
+		return
+	}
+	diagnosis := Diagnosis{LastLine: cloudconfig.Redact(found.LastLine)}
+	if found.Cause != nil {
+		diagnosis.Cause, diagnosis.Reason = found.Cause.Error(), operations.Reason(found.Cause)
+	}
+	snapshot.Diagnosis = plan.KnownValue(diagnosis, snapshot.Now)
 }
 
 func known[T any](value T, err error, at time.Time) plan.Known[T] {

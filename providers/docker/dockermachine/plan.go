@@ -3,8 +3,10 @@
 package dockermachine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -26,6 +28,11 @@ const (
 	// progressRecheck is how often a container is looked into while something goes on
 	// there whose end is also told; it only matters should that be missed.
 	progressRecheck = 10 * time.Second
+	// bootRecheck is how often a node is looked at that takes too long to boot.
+	bootRecheck = 30 * time.Second
+	// doesNotBootReason is that of a node of which is known why it does not boot, where
+	// the cause has no reason of its own.
+	doesNotBootReason = "NodeDoesNotBoot"
 	// defaultBootstrapTimeout holds when spec.bootstrapTimeout is not set.
 	defaultBootstrapTimeout = 5 * time.Minute
 )
@@ -57,6 +64,9 @@ func decide(s Snapshot) plan.Decision {
 	if s.Cluster == nil {
 		return plan.Wait("WaitingForCluster", fmt.Sprintf("Cluster %s does not exist yet", s.Machine.Spec.ClusterName))
 	}
+	if wrong := badImages(s.DockerMachine); wrong != "" && !bootstrapped(s.DockerMachine) {
+		return plan.Block("InvalidPreLoadImages", "spec.preLoadImages: "+wrong)
+	}
 	if !slices.Contains(s.DockerMachine.Finalizers, infrav1.MachineFinalizer) {
 		return plan.Act("Claiming", "", plan.AddFinalizer(kind, s.DockerMachine, infrav1.MachineFinalizer))
 	}
@@ -81,11 +91,9 @@ func container(s Snapshot) plan.Decision {
 		return plan.Act("CreatingContainer", "", operate(operations.CreateMachine{On: plan.RefTo(kind, s.DockerMachine), Spec: spec(s)},
 			"the machine has none"))
 	case there.State == containers.StateRestarting:
-		return plan.Wait("ContainerStops", fmt.Sprintf("it stopped with exit code %d, and the container engine is about to start it again; \"docker logs %s\" tells what it said",
-			there.ExitCode, there.Name)).At(there.StartsAgain(s.Now))
+		return stops(s, ", and the container engine is about to start it again")
 	case !there.Running() && there.StartsAgain(s.Now).After(s.Now):
-		return plan.Wait("ContainerStops", fmt.Sprintf("it stopped with exit code %d right after it was started, and is started again after a pause; \"docker logs %s\" tells what it said",
-			there.ExitCode, there.Name)).At(there.StartsAgain(s.Now))
+		return stops(s, " right after it was started, and is started again after a pause")
 	case !there.Running():
 		return plan.Act("StartingContainer", fmt.Sprintf("it stopped with exit code %d", there.ExitCode),
 			operate(operations.StartMachine{On: plan.RefTo(kind, s.DockerMachine), Machine: key(s)}, "it has stopped"))
@@ -95,6 +103,35 @@ func container(s Snapshot) plan.Decision {
 		return plan.Act("SettingProviderID", "", plan.Apply{Object: intent, Reason: "the container runs"})
 	}
 	return inside(s)
+}
+
+// stops lets a container that does not run for long be started again after a pause; where
+// it is known why, that will not help until somebody does something.
+func stops(s Snapshot, how string) plan.Decision {
+	there := s.Container.Value
+	stopped := fmt.Sprintf("it stopped with exit code %d%s", there.ExitCode, how)
+	decided := plan.Wait("ContainerStops", fmt.Sprintf("%s; \"docker logs %s\" tells what it said", stopped, there.Name))
+	if trouble := s.Diagnosis.Value; trouble.Cause != "" {
+		decided = plan.Block(cmp.Or(trouble.Reason, doesNotBootReason), fmt.Sprintf("%s: %s", stopped, trouble.Cause))
+	}
+	return decided.At(there.StartsAgain(s.Now))
+}
+
+// boots waits for a node to boot. After a while its diagnosis is known.
+func boots(s Snapshot) plan.Decision {
+	state, recheck := s.Boot.Value.String(), progressRecheck
+	if !s.Boot.OK() {
+		state, recheck = s.Boot.Err, engineRecheck
+	}
+	switch trouble := s.Diagnosis.Value; {
+	case trouble.Cause != "":
+		return plan.Block(cmp.Or(trouble.Reason, doesNotBootReason), fmt.Sprintf("the node does not boot: %s; if it does not boot then either, delete Machine %s to have it replaced",
+			trouble.Cause, s.Machine.Name)).At(s.Now.Add(bootRecheck))
+	case trouble.LastLine != "":
+		state = fmt.Sprintf("%s; its console ends with %q; \"docker logs %s\" shows more", state, trouble.LastLine, s.Container.Value.Name)
+		recheck = bootRecheck
+	}
+	return plan.Wait("WaitingForBoot", state).At(s.Now.Add(recheck))
 }
 
 // former reports a container that was made for an earlier DockerMachine of the same
@@ -118,10 +155,8 @@ func inside(s Snapshot) plan.Decision {
 		return plan.Settle(clusterv1.ProvisionedReason)
 	}
 	switch {
-	case !s.Boot.OK():
-		return plan.Wait("WaitingForBoot", s.Boot.Err).At(s.Now.Add(engineRecheck))
-	case !s.Boot.Value.Ready:
-		return plan.Wait("WaitingForBoot", s.Boot.Value.String()).At(s.Now.Add(progressRecheck))
+	case !s.Boot.OK() || !s.Boot.Value.Ready:
+		return boots(s)
 	case !s.Bootstrap.OK():
 		return plan.Wait("WaitingForBootstrapState", s.Bootstrap.Err).At(s.Now.Add(engineRecheck))
 	}
@@ -133,12 +168,11 @@ func inside(s Snapshot) plan.Decision {
 	case cloudconfig.Failed:
 		return plan.Block("BootstrapFailed", fmt.Sprintf("%s; delete Machine %s to have it replaced", s.Bootstrap.Value, s.Machine.Name))
 	}
+	if !s.NetworkImage.OK() {
+		return plan.Wait(infrav1.WaitingForPreloadedImagesReason, s.NetworkImage.Err).At(s.Now.Add(engineRecheck))
+	}
 	if missing := missingImages(s); len(missing) > 0 {
-		if !s.LoadedImages.OK() {
-			return plan.Wait(infrav1.WaitingForPreloadedImagesReason, s.LoadedImages.Err).At(s.Now.Add(engineRecheck))
-		}
-		return plan.Act("LoadingImages", "", operate(operations.LoadImages{On: plan.RefTo(kind, s.DockerMachine), Machine: key(s), Images: missing},
-			"spec.preLoadImages names them"))
+		return load(s, missing)
 	}
 	secret := s.Machine.Spec.Bootstrap.DataSecretName
 	if secret == nil || *secret == "" {
@@ -148,6 +182,21 @@ func inside(s Snapshot) plan.Decision {
 		On: plan.RefTo(kind, s.DockerMachine), Machine: key(s), Secret: *secret,
 		ProviderID: s.ProviderID, InstanceID: string(s.DockerMachine.UID), Timeout: bootstrapTimeout(s.DockerMachine),
 	}, "the node has booted and its bootstrap data is there"))
+}
+
+// load puts images into the node that it is to have before its bootstrap.
+func load(s Snapshot, missing []string) plan.Decision {
+	if !s.LoadedImages.OK() {
+		return plan.Wait(infrav1.WaitingForPreloadedImagesReason, s.LoadedImages.Err).At(s.Now.Add(engineRecheck))
+	}
+	reason := "spec.preLoadImages names them"
+	if network := s.NetworkImage.Value; slices.Contains(missing, network) && !slices.Contains(s.DockerMachine.Spec.PreLoadImages, network) {
+		reason = "the node's image does not hold the default pod network"
+		if len(missing) > 1 {
+			reason = "spec.preLoadImages names them, and " + reason
+		}
+	}
+	return plan.Act("LoadingImages", "", operate(operations.LoadImages{On: plan.RefTo(kind, s.DockerMachine), Machine: key(s), Images: missing}, reason))
 }
 
 func operate(operation plan.Operation, reason string) plan.Operate {
@@ -185,16 +234,36 @@ func spec(s Snapshot) containers.MachineSpec {
 	return made
 }
 
-// missingImages are those of spec.preLoadImages that the node does not have.
+// wantedImages are those that a node is to have before its bootstrap.
+func wantedImages(s Snapshot) []string {
+	wanted := slices.Clone(s.DockerMachine.Spec.PreLoadImages)
+	if network := s.NetworkImage.Value; network != "" && !slices.Contains(wanted, network) {
+		wanted = append(wanted, network)
+	}
+	return wanted
+}
+
+// missingImages are those of them that the node does not have.
 func missingImages(s Snapshot) []string {
 	var missing []string
-	for _, image := range s.DockerMachine.Spec.PreLoadImages {
+	for _, image := range wantedImages(s) {
 		full, err := containers.ImageName(image)
 		if err != nil || !slices.Contains(s.LoadedImages.Value, full) {
 			missing = append(missing, image)
 		}
 	}
 	return missing
+}
+
+// badImages says what is wrong with spec.preLoadImages; empty when nothing is.
+func badImages(machine *infrav1.DockerMachine) string {
+	var wrong []string
+	for _, image := range machine.Spec.PreLoadImages {
+		if _, err := containers.ImageName(image); err != nil {
+			wrong = append(wrong, err.Error())
+		}
+	}
+	return strings.Join(wrong, "; ")
 }
 
 func deletion(s Snapshot) plan.Decision {

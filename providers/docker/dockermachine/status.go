@@ -119,7 +119,7 @@ func bootstrapCompleted(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	const conditionType = infrav1.BootstrapCompletedCondition
 	switch {
 	case bootstrapSucceeded(s):
-		return conditions.True(conditionType, infrav1.CompletedReason, "")
+		return conditions.True(conditionType, infrav1.CompletedReason, notDone(s))
 	case running(s) && s.Bootstrap.OK() && s.Bootstrap.Value.Phase == cloudconfig.Failed:
 		return conditions.False(conditionType, infrav1.FailedReason, strings.TrimSpace(outcome.Message+"\n"+s.Bootstrap.Value.Output))
 	case s.LastFailure != nil && running(s) && s.DockerMachine.DeletionTimestamp == nil:
@@ -129,4 +129,13 @@ func bootstrapCompleted(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	default:
 		return conditions.False(conditionType, outcome.Reason, outcome.Message)
 	}
+}
+
+// notDone says what of the bootstrap data was not carried out. That is read once: what
+// the condition has said stays.
+func notDone(s Snapshot) string {
+	if shown := conditions.Find(s.DockerMachine.Status.Conditions, infrav1.BootstrapCompletedCondition); shown != nil && shown.Status == metav1.ConditionTrue {
+		return shown.Message
+	}
+	return s.Bootstrap.Value.NotDone()
 }

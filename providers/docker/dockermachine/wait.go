@@ -4,6 +4,7 @@ package dockermachine
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 type observer struct {
 	connector *containers.Connector
 	waiter    *waiter
+	// networkImage is the image of the default pod network's agent.
+	networkImage string
 }
 
 // waiter runs at most one wait for each machine and thing to wait for, and tells the
@@ -24,6 +27,8 @@ type waiter struct {
 	ctx     context.Context
 	enqueue func(engine.Key)
 	waiting map[waitKey]bool
+	// ended is when waits ended, of the last second.
+	ended map[waitKey]time.Time
 }
 
 type waitKey struct {
@@ -31,7 +36,14 @@ type waitKey struct {
 	what    string
 }
 
-func newWaiter() *waiter { return &waiter{waiting: map[waitKey]bool{}} }
+// pauseBetween lies between the end of a wait and the next one of the same kind: where
+// one ends at once, because it cannot even begin or because it is over and the machine
+// does not show that yet, waiting must not spin.
+const pauseBetween = time.Second
+
+func newWaiter() *waiter {
+	return &waiter{waiting: map[waitKey]bool{}, ended: map[waitKey]time.Time{}}
+}
 
 // run gives the waiter its context and where to tell, until the context ends.
 func (w *waiter) run(ctx context.Context, enqueue func(engine.Key)) {
@@ -50,22 +62,28 @@ func (w *waiter) begin(machine engine.Key, what string, wait func(context.Contex
 		return
 	}
 	w.waiting[key] = true
+	maps.DeleteFunc(w.ended, func(_ waitKey, at time.Time) bool { return time.Since(at) >= pauseBetween })
+	_, again := w.ended[key]
 	ctx, enqueue := w.ctx, w.enqueue
 	go func() {
-		started := time.Now()
-		err := wait(ctx)
-		if err != nil && time.Since(started) < time.Second {
-			// A wait that cannot even begin must not spin.
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
+		if again {
+			pause(ctx)
 		}
+		// Why a wait failed shows when the machine is looked at.
+		_ = wait(ctx)
 		w.mu.Lock()
 		delete(w.waiting, key)
+		w.ended[key] = time.Now()
 		w.mu.Unlock()
 		if ctx.Err() == nil {
 			enqueue(machine)
 		}
 	}()
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-time.After(pauseBetween):
+	case <-ctx.Done():
+	}
 }

@@ -4,8 +4,10 @@ package operations
 
 import (
 	"bytes"
+	"path"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/slipway-project/slipway/providers/docker/cloudconfig"
 )
@@ -24,31 +26,95 @@ conntrack:
   maxPerCore: 0
 `
 
+// kubeletSettings are what a kubelet in a container needs, whatever its node image is: the
+// host decides about swap and the cgroup version.
+var kubeletSettings = []string{"failCgroupV1", "failSwapOn"}
+
+// ignoreFlag follows kubeadm init and join.
+const ignoreFlag = "--ignore-preflight-errors=" + ignoredPreflightErrors
+
 var (
-	kubeadmCommand       = regexp.MustCompile(`\bkubeadm (init|join)\b`)
-	clusterConfiguration = regexp.MustCompile(`(?m)^kind: ClusterConfiguration\s*$`)
-	proxyKind            = regexp.MustCompile(`(?m)^kind: KubeProxyConfiguration\s*$`)
+	// kubeadmCommand matches the commands that check the machine, and "phase" behind them.
+	kubeadmCommand       = regexp.MustCompile(`\bkubeadm[ \t]+(?:init|join)\b(?:[ \t]+(phase)\b)?`)
+	clusterConfiguration = kindLine("ClusterConfiguration")
+	proxyKind            = kindLine("KubeProxyConfiguration")
+	kubeletKind          = kindLine("KubeletConfiguration")
+	documentStart        = regexp.MustCompile(`(?m)^---`)
 )
 
+func kindLine(kind string) *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^kind:[ \t]*["']?` + kind + `["']?[ \t\r]*(?:#.*)?$`)
+}
+
 // ForContainers makes a bootstrap fit a node that is a container: kubeadm is told to
-// ignore the checks that make no sense there, and kube-proxy to leave the host's
-// limits alone unless the user configured kube-proxy. The list given is not changed.
+// ignore the checks that make no sense there, kube-proxy to leave the host's limits
+// alone unless the user configured kube-proxy, and the kubelet not to mind the host's
+// swap and cgroups unless the user said so. The list given is not changed.
 func ForContainers(steps []cloudconfig.Step) []cloudconfig.Step {
 	fitted := slices.Clone(steps)
 	for i, step := range fitted {
 		switch step := step.(type) {
 		case cloudconfig.Command:
-			step.Shell = kubeadmCommand.ReplaceAllString(step.Shell, "${0} --ignore-preflight-errors="+ignoredPreflightErrors)
-			if len(step.Argv) > 1 && kubeadmCommand.MatchString(step.Argv[0]+" "+step.Argv[1]) {
-				step.Argv = append(slices.Clone(step.Argv), "--ignore-preflight-errors="+ignoredPreflightErrors)
+			step.Shell = ignoring(step.Shell)
+			if checksMachine(step.Argv) {
+				step.Argv = append(slices.Clone(step.Argv), ignoreFlag)
 			}
 			fitted[i] = step
 		case cloudconfig.WriteFile:
-			if clusterConfiguration.Match(step.Content) && !proxyKind.Match(step.Content) {
-				step.Content = append(append(bytes.TrimRight(bytes.Clone(step.Content), "\n"), '\n'), proxyConfiguration...)
+			if clusterConfiguration.Match(step.Content) {
+				step.Content = withComponents(step.Content)
 				fitted[i] = step
 			}
 		}
 	}
 	return fitted
+}
+
+// ignoring is a line for the shell in which kubeadm ignores those checks. A single phase
+// of init or join is another command, which takes its flags elsewhere: it is left alone.
+func ignoring(shell string) string {
+	return kubeadmCommand.ReplaceAllStringFunc(shell, func(found string) string {
+		if strings.HasSuffix(found, "phase") {
+			return found
+		}
+		return found + " " + ignoreFlag
+	})
+}
+
+// checksMachine reports that a program with its arguments is kubeadm init or join.
+func checksMachine(argv []string) bool {
+	return len(argv) > 1 && path.Base(argv[0]) == "kubeadm" && (argv[1] == "init" || argv[1] == "join") && !(len(argv) > 2 && argv[2] == "phase")
+}
+
+// withComponents adds to kubeadm's configuration what kube-proxy and the kubelet need.
+func withComponents(content []byte) []byte {
+	fitted := append(bytes.TrimRight(bytes.Clone(content), "\n"), '\n')
+	if !proxyKind.Match(content) {
+		fitted = append(fitted, proxyConfiguration...)
+	}
+	if !kubeletKind.Match(content) {
+		fitted = append(fitted, "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"...)
+	}
+	return withKubeletSettings(fitted)
+}
+
+// withKubeletSettings adds to the kubelet's document what the user has not set there.
+func withKubeletSettings(content []byte) []byte {
+	kind := kubeletKind.FindIndex(content)
+	begin, end := 0, len(content)
+	for _, start := range documentStart.FindAllIndex(content, -1) {
+		switch {
+		case start[0] < kind[0]:
+			begin = start[1]
+		default:
+			end = min(end, start[0])
+		}
+	}
+	var missing []byte
+	for _, setting := range kubeletSettings {
+		if !regexp.MustCompile(`(?m)^` + setting + `:`).Match(content[begin:end]) {
+			missing = append(missing, "\n"+setting+": false"...)
+		}
+	}
+	return slices.Concat(content[:kind[1]], missing, content[kind[1]:])
 }

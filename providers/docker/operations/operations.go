@@ -37,13 +37,18 @@ type StartLoadBalancer struct {
 	Cluster types.NamespacedName
 }
 
-// DeleteLoadBalancer removes a load balancer, and the network when nothing uses it
-// any more.
+// DeleteLoadBalancer removes a load balancer.
 type DeleteLoadBalancer struct {
 	On      plan.Ref
 	Cluster types.NamespacedName
 	// MadeFor is the UID that the load balancer's label holds. One with another is left alone: it was made meanwhile.
 	MadeFor string
+}
+
+// DeleteUnusedNetwork removes the management cluster's network, and what is left of the
+// making of one, unless a container still uses it.
+type DeleteUnusedNetwork struct {
+	On plan.Ref
 }
 
 // CreateMachine makes and starts a machine's container.
@@ -92,6 +97,9 @@ func (o CreateLoadBalancer) String() string {
 	if o.Spec.Image != "" {
 		text += " from image " + o.Spec.Image
 	}
+	if o.Spec.Address.IsValid() {
+		text += ", at its endpoint " + o.Spec.Address.String()
+	}
 	return text
 }
 
@@ -105,6 +113,10 @@ func (o StartLoadBalancer) String() string {
 
 func (o DeleteLoadBalancer) String() string {
 	return fmt.Sprintf("delete the load balancer of cluster %s", o.Cluster) + madeFor(o.MadeFor, o.On)
+}
+
+func (o DeleteUnusedNetwork) String() string {
+	return "delete the network unless it is used"
 }
 
 func (o CreateMachine) String() string {
@@ -145,6 +157,9 @@ func (o StartLoadBalancer) Subject() plan.Ref { return o.On }
 
 // Subject is the DockerCluster.
 func (o DeleteLoadBalancer) Subject() plan.Ref { return o.On }
+
+// Subject is the DockerCluster.
+func (o DeleteUnusedNetwork) Subject() plan.Ref { return o.On }
 
 // Subject is the DockerMachine.
 func (o CreateMachine) Subject() plan.Ref { return o.On }

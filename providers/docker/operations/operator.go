@@ -62,7 +62,14 @@ func (o *Operator) prepare(ctx context.Context, operation plan.Operation) (func(
 	case StartLoadBalancer:
 		return func(docker *containers.Client) error { return docker.RestartLoadBalancer(ctx, operation.Cluster) }, nil
 	case DeleteLoadBalancer:
-		return func(docker *containers.Client) error { return deleteLoadBalancer(ctx, docker, operation) }, nil
+		return func(docker *containers.Client) error {
+			return docker.DeleteLoadBalancer(ctx, operation.Cluster, operation.MadeFor)
+		}, nil
+	case DeleteUnusedNetwork:
+		return func(docker *containers.Client) error {
+			_, err := docker.DeleteNetwork(ctx)
+			return err
+		}, nil
 	case CreateMachine:
 		return func(docker *containers.Client) error {
 			_, err := docker.CreateMachine(ctx, operation.Spec)
@@ -84,14 +91,6 @@ func (o *Operator) prepare(ctx context.Context, operation plan.Operation) (func(
 	default:
 		return nil, fmt.Errorf("carry out %T: the Docker provider knows no such operation", operation)
 	}
-}
-
-func deleteLoadBalancer(ctx context.Context, docker *containers.Client, operation DeleteLoadBalancer) error {
-	if err := docker.DeleteLoadBalancer(ctx, operation.Cluster, operation.MadeFor); err != nil {
-		return err
-	}
-	_, err := docker.DeleteNetwork(ctx)
-	return err
 }
 
 // bootstrapData reads what a machine is to carry out.
@@ -141,32 +140,46 @@ func (r reasoned) Unwrap() error         { return r.error }
 
 // withReason gives errors that a user can mend their reason.
 func withReason(err error) error {
+	if reason := Reason(err); reason != "" {
+		return reasoned{reason, err}
+	}
+	return err
+}
+
+// EndpointReason is the reason of a load balancer that is not where its endpoint is.
+const EndpointReason = "EndpointNotAvailable"
+
+// Reason is the reason under which conditions show an error of the container engine that
+// a user can mend; empty for others.
+func Reason(err error) string {
 	var (
 		unavailable *containers.EngineUnavailableError
+		other       *containers.OtherEngineError
 		silent      *containers.NoAnswerError
 		image       *containers.MissingImageError
 		taken       *containers.NameTakenError
+		endpoint    *containers.EndpointTakenError
 		limit       *containers.KernelLimitError
 		subnet      *containers.SubnetError
 		mode        *containers.NetworkModeError
 		config      *containers.LoadBalancerConfigError
 	)
 	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &unavailable), errors.As(err, &silent):
-		return reasoned{"ContainerEngineUnavailable", err}
+	case errors.As(err, &unavailable), errors.As(err, &other), errors.As(err, &silent):
+		return "ContainerEngineUnavailable"
 	case errors.As(err, &image):
-		return reasoned{"ImageNotAvailable", err}
+		return "ImageNotAvailable"
 	case errors.As(err, &taken):
-		return reasoned{"NameTaken", err}
+		return "NameTaken"
+	case errors.As(err, &endpoint):
+		return EndpointReason
 	case errors.As(err, &limit):
-		return reasoned{"KernelLimitReached", err}
+		return "KernelLimitReached"
 	case errors.As(err, &subnet), errors.As(err, &mode):
-		return reasoned{"NetworkNotAvailable", err}
+		return "NetworkNotAvailable"
 	case errors.As(err, &config):
-		return reasoned{"InvalidLoadBalancerConfig", err}
+		return "InvalidLoadBalancerConfig"
 	default:
-		return err
+		return ""
 	}
 }

@@ -6,6 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -109,11 +114,53 @@ func TestUnknownOperation(t *testing.T) {
 	}
 }
 
-// An engine that hangs shows under the same reason as one that is not there.
-func TestReasonOfSilentEngine(t *testing.T) {
-	err := withReason(fmt.Errorf("create container: %w", &containers.NoAnswerError{Who: "x", Cause: context.DeadlineExceeded}))
-	var reasoned interface{ FailureReason() string }
-	if !errors.As(err, &reasoned) || reasoned.FailureReason() != "ContainerEngineUnavailable" || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error is %v", err)
+// An engine that hangs, and one that is not the right one, show under the same reason as
+// one that is not there.
+func TestReasonOfUselessEngine(t *testing.T) {
+	for _, cause := range []error{&containers.NoAnswerError{Who: "x", Cause: context.DeadlineExceeded}, &containers.OtherEngineError{}} {
+		err := withReason(fmt.Errorf("create container: %w", cause))
+		var reasoned interface{ FailureReason() string }
+		if !errors.As(err, &reasoned) || reasoned.FailureReason() != "ContainerEngineUnavailable" || !errors.Is(err, cause) {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+// TestDeleteUnusedNetwork: done is only what the engine has done.
+func TestDeleteUnusedNetwork(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "engine.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, status := 0, http.StatusInternalServerError
+	network := `{"Id": "n1", "Name": "` + containers.NetworkName("m1") + `", "Labels": {"` + containers.LabelManagementCluster + `": "m1"}}`
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		w.Header().Set("Api-Version", "1.44")
+		w.Header().Set("Content-Type", "application/json")
+		answer := `{"ApiVersion": "1.44"}`
+		switch name := path.Base(request.URL.Path); {
+		case request.Method == http.MethodDelete:
+			removed++
+			w.WriteHeader(status)
+			answer = `{"message": "on fire"}`
+		case name == "networks":
+			answer = "[" + network + "]"
+		case name == "n1":
+			answer = network
+		case name == "json":
+			answer = "[]"
+		}
+		_, _ = io.WriteString(w, answer)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	operator := NewOperator(containers.NewConnector(containers.Options{Host: "unix://" + socket, ManagementID: "m1"}), nil)
+	if err := operator.Operate(t.Context(), DeleteUnusedNetwork{}); err == nil || removed != 1 {
+		t.Errorf("it was asked %d times, and the refusal is %v", removed, err)
+	}
+	status = http.StatusOK
+	if err := operator.Operate(t.Context(), DeleteUnusedNetwork{}); err != nil || removed != 2 {
+		t.Errorf("it was asked %d times, %v", removed, err)
 	}
 }
