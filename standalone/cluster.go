@@ -3,6 +3,7 @@
 package standalone
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,8 +39,9 @@ type Options struct {
 	Home string
 	// BinariesDir holds etcd, kube-apiserver and kube-controller-manager.
 	BinariesDir string
-	// ListenAddress is the IP address that kube-apiserver listens on; empty is
-	// 127.0.0.1. etcd listens on loopback in any case.
+	// ListenAddress is the IP address that kube-apiserver listens on; empty is the
+	// one recorded in the data directory, else 127.0.0.1. etcd listens on loopback in
+	// any case.
 	ListenAddress string
 	// APIServerPort and EtcdPort are the ports to use from now on; 0 is the one
 	// recorded in the data directory, or a free one, which is then recorded.
@@ -97,6 +99,10 @@ func Start(ctx context.Context, options Options) (*ManagementCluster, error) {
 	if m.lock, err = takeLock(ctx, m.home, lockPatience); err != nil {
 		return nil, err
 	}
+	if err := m.home.removeTemporaries(); err != nil {
+		m.lock.release()
+		return nil, err
+	}
 	if m.report, err = newReporter(m.home, m.options.Progress); err != nil {
 		m.lock.release()
 		return nil, err
@@ -105,7 +111,9 @@ func Start(ctx context.Context, options Options) (*ManagementCluster, error) {
 		m.report.fail(err)
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		return nil, errors.Join(err, m.halt(clean))
+		err = errors.Join(err, m.halt(clean))
+		m.lock.release()
+		return nil, err
 	}
 	return m, nil
 }
@@ -116,7 +124,11 @@ func prepare(options Options) (*ManagementCluster, error) {
 		return nil, err
 	}
 	if options.ListenAddress == "" {
-		options.ListenAddress = "127.0.0.1"
+		recorded, err := home.readSettings()
+		if err != nil {
+			return nil, err
+		}
+		options.ListenAddress = cmp.Or(recorded.ListenAddress, "127.0.0.1")
 	}
 	listen := net.ParseIP(options.ListenAddress)
 	if listen == nil {
@@ -204,14 +216,16 @@ func (m *ManagementCluster) refuseOlderKubernetes(ctx context.Context) error {
 		return fmt.Errorf("run %s --version: %w: %s: build the binaries anew with `slipway image build`", command.Path, err, clip(strings.TrimSpace(string(output))))
 	}
 	now := strings.TrimSpace(strings.TrimPrefix(string(output), "Kubernetes "))
-	if err := compareKubernetes(m.settings.KubernetesVersion, now); err != nil {
+	if err := CheckKubernetes(m.settings.KubernetesVersion, now); err != nil {
 		return err
 	}
 	m.kubernetes = now
 	return nil
 }
 
-func compareKubernetes(wrote, now string) error {
+// CheckKubernetes refuses a version of Kubernetes that must not go on with the data
+// that another one wrote, see RecordedVersion. Start does so too, once there are binaries.
+func CheckKubernetes(wrote, now string) error {
 	before, err := version.ParseSemantic(wrote)
 	if err != nil {
 		return nil // the first start, or binaries without a version
@@ -220,7 +234,7 @@ func compareKubernetes(wrote, now string) error {
 	if err != nil || after.Major() > before.Major() || (after.Major() == before.Major() && after.Minor() >= before.Minor()) {
 		return nil
 	}
-	return fmt.Errorf("the data was written by Kubernetes %s and the binaries are %s: use binaries of v%d.%d or newer, or set %s to another directory",
+	return fmt.Errorf("the data was written by Kubernetes %s, and %s is older and may not be able to read it: use v%d.%d or newer, or set %s to another directory",
 		wrote, now, before.Major(), before.Minor(), HomeVariable)
 }
 
@@ -358,6 +372,10 @@ func (m *ManagementCluster) startAPIServer(ctx context.Context) (string, error) 
 	if err != nil {
 		return "", err
 	}
+	m.settings.ManagementClusterID = string(m.id)
+	if err := m.home.writeSettings(m.settings); err != nil {
+		return "", err
+	}
 	m.report.identity(string(m.id), m.url, m.settings)
 	return m.settings.KubernetesVersion, nil
 }
@@ -421,10 +439,13 @@ func (m *ManagementCluster) Stop(ctx context.Context) error {
 		if m.stopError == nil {
 			m.report.remove()
 		}
+		// Last: the next start has a state of its own, which must stay.
+		m.lock.release()
 	})
 	return m.stopError
 }
 
+// halt ends what runs. The lock is held on to.
 func (m *ManagementCluster) halt(ctx context.Context) error {
 	if m.endHousekeeping != nil {
 		m.endHousekeeping()
@@ -439,6 +460,5 @@ func (m *ManagementCluster) halt(ctx context.Context) error {
 	if m.etcd != nil {
 		_ = m.etcd.Close()
 	}
-	m.lock.release()
 	return errors.Join(problems...)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -102,12 +103,16 @@ func secret(name string) *corev1.Secret {
 }
 
 func widgets(stored string) *apiextensionsv1.CustomResourceDefinition {
+	return kindLike("test.slipway.dev", "widgets", "Widget", stored)
+}
+
+func kindLike(group, plural, kind, stored string) *apiextensionsv1.CustomResourceDefinition {
 	preserve := true
 	return &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "widgets.test.slipway.dev"},
+		ObjectMeta: metav1.ObjectMeta{Name: plural + "." + group},
 		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: "test.slipway.dev", Scope: apiextensionsv1.NamespaceScoped,
-			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "widgets", Singular: "widget", Kind: "Widget", ListKind: "WidgetList"},
+			Group: group, Scope: apiextensionsv1.NamespaceScoped,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: plural, Singular: strings.ToLower(kind), Kind: kind, ListKind: kind + "List"},
 			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: stored, Served: true, Storage: true,
 				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: &preserve}}}},
 		},
@@ -132,7 +137,7 @@ func TestClusterKeepsDataOverRestart(t *testing.T) {
 	if err := c.Create(t.Context(), secret("kept")); err != nil {
 		t.Fatal(err)
 	}
-	assertEncrypted(t, m)
+	assertEncrypted(t, m, "/registry/secrets/default/kept")
 	assertAnonymousSeesHealthOnly(t, m)
 
 	if _, err := Start(t.Context(), Options{Home: home, BinariesDir: binaries(t)}); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
@@ -179,14 +184,91 @@ func TestClusterKeepsDataOverRestart(t *testing.T) {
 	}
 }
 
-func assertEncrypted(t *testing.T, m *ManagementCluster) {
+func assertEncrypted(t *testing.T, m *ManagementCluster, key string) {
 	t.Helper()
-	raw, err := m.etcd.Get(t.Context(), "/registry/secrets/default/kept")
+	raw, err := m.etcd.Get(t.Context(), key)
 	if err != nil || len(raw.Kvs) != 1 {
-		t.Fatalf("read raw secret: %v %v", raw, err)
+		t.Fatalf("read %s: %v %v", key, raw, err)
 	}
 	if value := raw.Kvs[0].Value; bytes.Contains(value, []byte("open-sesame")) || !bytes.HasPrefix(value, []byte("k8s:enc:secretbox:v1:key-1:")) {
-		t.Errorf("secret is stored as %.60q", value)
+		t.Errorf("%s is stored as %.60q", key, value)
+	}
+}
+
+// A join token may stand in a KubeadmConfig. One that was written by a slipway that did not
+// encrypt the kind yet is read as before, and encrypted when it is written again.
+func TestKubeadmConfigsAreEncrypted(t *testing.T) {
+	const key = "/registry/bootstrap.cluster.x-k8s.io/kubeadmconfigs/default/joins"
+	definition := kindLike("bootstrap.cluster.x-k8s.io", "kubeadmconfigs", "KubeadmConfig", "v1beta2")
+	manifest := writeTemp(t, "apiVersion: bootstrap.cluster.x-k8s.io/v1beta2\nkind: KubeadmConfig\nmetadata: {name: joins, namespace: default}\nspec: {token: open-sesame}\n")
+	home := t.TempDir()
+	dir, err := dataDir(home).create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := newEncryption(bytes.Repeat([]byte("k"), 32))
+	older.Resources[0].Resources = []string{"secrets"}
+	if err := writeEncryption(dir.encryption(), older); err != nil {
+		t.Fatal(err)
+	}
+	// Before the start that extends it, as the older slipway would have run.
+	m := startWithout(t, home, definition)
+	kubectl(t, m, "apply", "-f", manifest)
+	if raw, err := m.etcd.Get(t.Context(), key); err != nil || len(raw.Kvs) != 1 || !bytes.Contains(raw.Kvs[0].Value, []byte("open-sesame")) {
+		t.Fatalf("it is encrypted already, and the test shows nothing: %v %v", raw, err)
+	}
+	if err := m.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m = startCluster(t, Options{Home: home, Objects: []client.Object{definition}})
+	if out := kubectl(t, m, "get", "kubeadmconfig", "joins", "-o", "jsonpath={.spec.token}"); out != "open-sesame" {
+		t.Errorf("read %q", out)
+	}
+	kubectl(t, m, "label", "kubeadmconfig", "joins", "written=again")
+	assertEncrypted(t, m, key)
+}
+
+// startWithout starts a cluster whose KubeadmConfigs are not encrypted.
+func startWithout(t *testing.T, home string, definition client.Object) *ManagementCluster {
+	t.Helper()
+	keep := encryptedResources
+	encryptedResources = []string{"secrets"}
+	defer func() { encryptedResources = keep }()
+	return startCluster(t, Options{Home: home, Objects: []client.Object{definition}})
+}
+
+// Every start installs the same again; what is as it should be is not written.
+func TestInstallingAgainChangesNothing(t *testing.T) {
+	objects := []client.Object{
+		widgets("v1"), aggregated(),
+		&rbacv1.ClusterRole{
+			ObjectMeta: metav1.ObjectMeta{Name: "test:part", Labels: map[string]string{"test.slipway.dev/aggregate": "true"}},
+			Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}},
+		},
+	}
+	m := startCluster(t, Options{Home: t.TempDir(), Objects: objects})
+	c := clientOf(t, m)
+	read := func() []string {
+		var seen []string
+		for _, object := range []client.Object{&apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "widgets.test.slipway.dev"}},
+			&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "test:all"}}, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "test:part"}}} {
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+				t.Fatal(err)
+			}
+			seen = append(seen, object.GetName()+" "+object.GetResourceVersion())
+		}
+		return seen
+	}
+	eventually(t, 40*time.Second, "the role has the rules of its parts", func() bool {
+		role := &rbacv1.ClusterRole{}
+		return c.Get(t.Context(), client.ObjectKey{Name: "test:all"}, role) == nil && len(role.Rules) == 1
+	})
+	before := read()
+	if err := Install(t.Context(), m.AdminConfig(), objects); err != nil {
+		t.Fatal(err)
+	}
+	if after := read(); !slices.Equal(before, after) {
+		t.Errorf("before %v, after %v", before, after)
 	}
 }
 
@@ -452,7 +534,8 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 	if err := m.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(m.home.encryption(), []byte("kind: EncryptionConfiguration # secretbox:\napiVersion: nonsense\n"), 0o600); err != nil {
+	broken := "apiVersion: nonsense\nkind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  providers: [{secretbox: {keys: []}}]\n"
+	if err := os.WriteFile(m.home.encryption(), []byte(broken), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

@@ -17,7 +17,7 @@
 //
 //	lock             held by flock while a process runs the cluster; names that process
 //	state.json       what the running process last reported; absent when stopped cleanly
-//	settings.json    what must stay the same over restarts: ports, versions that wrote the data
+//	settings.json    what must stay the same over restarts: address and ports, versions that wrote the data, its id
 //	kubeconfig       the administrator's
 //	encryption.yaml  the key that Secrets are encrypted with in etcd
 //	pki/             certificate authorities, certificates, keys

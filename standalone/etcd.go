@@ -78,10 +78,19 @@ type etcdClient struct {
 	endpoint string
 }
 
-func newEtcdClient(home dataDir, port int) (*etcdClient, error) {
-	pair, err := tls.LoadX509KeyPair(home.certificateFile(slipwayEtcdClientFile), home.keyFile(slipwayEtcdClientFile))
-	if err != nil {
-		return nil, fmt.Errorf("load etcd client certificate: %w", err)
+// etcdTLS trusts etcd's authority, which stays while anything runs, and shows the
+// client certificate that is on disk at the time: it is renewed while the cluster runs,
+// and a client that connects again after months must not show the one it began with.
+func etcdTLS(home dataDir) (*tls.Config, error) {
+	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(home.certificateFile(slipwayEtcdClientFile), home.keyFile(slipwayEtcdClientFile))
+		if err != nil {
+			return nil, fmt.Errorf("load etcd client certificate: %w", err)
+		}
+		return &pair, nil
+	}
+	if _, err := load(nil); err != nil {
+		return nil, err
 	}
 	bundle, err := os.ReadFile(home.certificateFile(etcdAuthorityFile))
 	if err != nil {
@@ -89,9 +98,17 @@ func newEtcdClient(home dataDir, port int) (*etcdClient, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(bundle)
+	return &tls.Config{GetClientCertificate: load, RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
+func newEtcdClient(home dataDir, port int) (*etcdClient, error) {
+	config, err := etcdTLS(home)
+	if err != nil {
+		return nil, err
+	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{etcdURL(port)},
-		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLS:       config,
 		Logger:    zap.NewNop(), // errors are returned
 	})
 	if err != nil {

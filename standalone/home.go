@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -83,7 +84,10 @@ func (d dataDir) refuseForeign() error {
 		if slices.Contains(ownMarks, entry.Name()) {
 			return nil
 		}
-		if entry.Name() != "lost+found" { // the file system's own, where one is mounted here
+		if entry.Name() == "lost+found" { // the file system's own, where one is mounted here
+			continue
+		}
+		if !slices.Contains(ownFiles, temporaryOf(entry.Name())) { // such a file outlives a directory that was cleaned away
 			found = entry.Name()
 		}
 	}
@@ -119,6 +123,41 @@ func (d dataDir) create() (dataDir, error) {
 		}
 	}
 	return d, nil
+}
+
+// ownFiles are the files of a data directory that are replaced as a whole, but for those in pki/.
+var ownFiles = []string{"state.json", "settings.json", "kubeconfig", "encryption.yaml", authenticationFile, engineRecordFile}
+
+// temporaryOf returns the name of the file whose new content was being written to
+// one of the given name; empty where the name is not of that kind.
+func temporaryOf(name string) string {
+	hidden, of := strings.CutPrefix(name, ".")
+	at := strings.LastIndexByte(hidden, '.')
+	if !of || at < 1 || at == len(hidden)-1 || strings.Trim(hidden[at+1:], "0123456789") != "" {
+		return ""
+	}
+	return hidden[:at]
+}
+
+// removeTemporaries removes what writeFile could not when its process was killed.
+// The lock must be held: nobody is writing then.
+func (d dataDir) removeTemporaries() error {
+	for _, dir := range []string{string(d), d.pki()} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return fmt.Errorf("read data directory: %w", err)
+		}
+		for _, entry := range entries {
+			of := temporaryOf(entry.Name())
+			if of == "" || (dir != d.pki() && !slices.Contains(ownFiles, of)) {
+				continue
+			}
+			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return explainWrite(fmt.Errorf("remove what was written in part: %w", err))
+			}
+		}
+	}
+	return nil
 }
 
 // hasData says whether etcd has ever stored anything here.
@@ -200,6 +239,19 @@ func syncDir(dir string) error {
 	return handle.Sync()
 }
 
+const engineRecordFile = "container-engine.json"
+
+// EngineRecord returns the path of the file in a data directory in which the controllers
+// remember the container engine that has their containers; see containers.Options. home
+// may be empty, see DefaultHome.
+func EngineRecord(home string) (string, error) {
+	dir, err := openDataDir(home)
+	if err != nil {
+		return "", err
+	}
+	return dir.path(engineRecordFile), nil
+}
+
 // settings is what a data directory keeps from one start to the next.
 type settings struct {
 	ListenAddress string `json:"listenAddress"`
@@ -208,6 +260,9 @@ type settings struct {
 	// KubernetesVersion and EtcdVersion are the newest that wrote the data.
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
 	EtcdVersion       string `json:"etcdVersion,omitempty"`
+	// ManagementClusterID is on everything that was ever made from here, and so is
+	// needed to take that away when nothing runs any more.
+	ManagementClusterID string `json:"managementClusterID,omitempty"`
 }
 
 // RecordedVersion returns the version of Kubernetes that wrote the data of a data

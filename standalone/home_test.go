@@ -51,6 +51,25 @@ func TestLockIsHeldOnce(t *testing.T) {
 	again.release()
 }
 
+// Who only looks after what is left, as Down does, is not taken for the cluster.
+func TestAcquiredLockNamesNobody(t *testing.T) {
+	home := newHome(t)
+	held, err := acquire(t.Context(), home, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.release()
+	if by, running := runningHolder(home); running {
+		t.Errorf("the cluster is said to run, in process %d", by.PID)
+	}
+	if stopped, err := Down(t.Context(), string(home)); err != nil || stopped.Running {
+		t.Errorf("down meanwhile: %+v %v", stopped, err)
+	}
+	if _, err := takeLock(t.Context(), home, 0); !errors.Is(err, ErrLocked) {
+		t.Errorf("start meanwhile: %v", err)
+	}
+}
+
 func TestLockOfUnnamedHolder(t *testing.T) {
 	home := newHome(t)
 	held, err := takeLock(t.Context(), home, 0)
@@ -196,6 +215,59 @@ func TestWriteFileReplacesWhole(t *testing.T) {
 	if len(left) != 0 {
 		t.Errorf("temporary files left: %v", left)
 	}
+}
+
+func TestTemporaryOf(t *testing.T) {
+	for name, want := range map[string]string{
+		".state.json.123": "state.json", ".kubeconfig.4": "kubeconfig", ".kube-apiserver.crt.0012": "kube-apiserver.crt",
+		"state.json.123": "", ".state.json": "", ".state.json.": "", ".123": "", "..123": "", ".": "", "": "", ".state.json.12x": "",
+	} {
+		if got := temporaryOf(name); got != want {
+			t.Errorf("%q is of %q, want %q", name, got, want)
+		}
+	}
+}
+
+// What a process that was killed had begun to write goes with the next start, and other hidden files stay.
+func TestWhatWasWrittenInPartIsRemoved(t *testing.T) {
+	home := newHome(t)
+	var temporary []string
+	for _, path := range append(ownPaths(home), home.keyFile(etcdFile), home.certificateFile(etcdFile), home.path("pki", controllerManagerFile+".kubeconfig")) {
+		file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // as writeFile does
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = file.Close()
+		temporary = append(temporary, file.Name())
+	}
+	others := []string{home.path(".thesis.txt.1"), home.path(".profile"), home.stateFile()}
+	for _, other := range others {
+		if err := os.WriteFile(other, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broken := programs(t, map[string]string{apiServerName: "exit 1"})
+	if _, err := Start(t.Context(), Options{Home: string(home), BinariesDir: broken}); err == nil {
+		t.Fatal("it started")
+	}
+	for _, path := range temporary {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s is still there", path)
+		}
+	}
+	for _, path := range others {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func ownPaths(home dataDir) []string {
+	var paths []string
+	for _, name := range ownFiles {
+		paths = append(paths, home.path(name))
+	}
+	return paths
 }
 
 func TestSettingsAndSpace(t *testing.T) {
@@ -364,7 +436,7 @@ func TestCompareKubernetes(t *testing.T) {
 		wrote, now string
 		refused    bool
 	}{{"", "v1.37.1", false}, {"v1.37.1", "v1.37.0", false}, {"v1.36.3", "v1.37.1", false}, {"v1.37.1", "v1.36.3", true}, {"v1.37.1", "unknown", false}} {
-		if err := compareKubernetes(c.wrote, c.now); (err != nil) != c.refused {
+		if err := CheckKubernetes(c.wrote, c.now); (err != nil) != c.refused {
 			t.Errorf("%s then %s: %v", c.wrote, c.now, err)
 		}
 	}
@@ -446,6 +518,14 @@ func TestForeignDirectoryIsRefused(t *testing.T) {
 	if entries, err := os.ReadDir(foreign); err != nil || len(entries) != 1 {
 		t.Errorf("contents after the refusal: %v %v", entries, err)
 	}
+	// What was being written when something was killed is no other thing, wherever the rest went.
+	cleaned := t.TempDir()
+	if err := os.WriteFile(filepath.Join(cleaned, ".state.json.4711"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dataDir(cleaned).create(); err != nil {
+		t.Error(err)
+	}
 	for name, own := range map[string]string{"empty": "", "new file system": "lost+found", "interrupted": "etcd", "with settings": "settings.json", "locked": "lock"} {
 		home := t.TempDir()
 		if own != "" {
@@ -478,5 +558,33 @@ func TestRecordedVersion(t *testing.T) {
 	}
 	if got, err := RecordedVersion(filepath.Join(t.TempDir(), "none")); err != nil || got != "" {
 		t.Errorf("none: %q %v", got, err)
+	}
+}
+
+// An address that was chosen once stays, as the ports do.
+func TestListenAddressIsThatOfBefore(t *testing.T) {
+	home := newHome(t)
+	working := programs(t, nil)
+	for _, step := range []struct{ recorded, given, want string }{
+		{"", "", "127.0.0.1"}, {"0.0.0.0", "", "0.0.0.0"}, {"0.0.0.0", "127.0.0.2", "127.0.0.2"},
+	} {
+		if err := home.writeSettings(settings{ListenAddress: step.recorded}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := prepare(Options{Home: string(home), BinariesDir: working, ListenAddress: step.given})
+		if err != nil || m.listen.String() != step.want {
+			t.Errorf("recorded %q, given %q: %v, %v; want %s", step.recorded, step.given, m, err, step.want)
+		}
+	}
+}
+
+// The id outlives the processes: by it one finds what the cluster had made.
+func TestStatusTellsTheIDOfWhatIsStopped(t *testing.T) {
+	home := newHome(t)
+	if err := home.writeSettings(settings{ManagementClusterID: "an-id"}); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := Status(t.Context(), string(home)); err != nil || state.Running || state.ManagementClusterID != "an-id" {
+		t.Errorf("status: %+v %v", state, err)
 	}
 }

@@ -130,6 +130,11 @@ func applyForm(scheme *runtime.Scheme, object client.Object) (*unstructured.Unst
 	u.SetResourceVersion("")
 	unstructured.RemoveNestedField(u.Object, "status")
 	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	// The rules of an aggregated role are the aggregation controller's. A type that has
+	// none says "null", and to apply that would empty the role until they are filled again.
+	if _, aggregated := u.Object["aggregationRule"]; aggregated {
+		delete(u.Object, "rules")
+	}
 	return u, nil
 }
 

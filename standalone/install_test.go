@@ -9,9 +9,40 @@ import (
 	"strings"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// An aggregated role's rules are not ours to state, not even that there are none.
+func TestAggregatedRulesAreNotStated(t *testing.T) {
+	scheme, err := installScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := aggregated()
+	u, err := applyForm(scheme, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, stated := u.Object["rules"]; stated {
+		t.Errorf("applied: %v", u.Object)
+	}
+	all.AggregationRule, all.Rules = nil, []rbacv1.PolicyRule{{Verbs: []string{"get"}}}
+	if u, err = applyForm(scheme, all); err != nil || u.Object["rules"] == nil {
+		t.Errorf("rules of its own: %v, %v", u, err)
+	}
+}
+
+func aggregated() *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "test:all"},
+		AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{
+			{MatchLabels: map[string]string{"test.slipway.dev/aggregate": "true"}},
+		}},
+	}
+}
 
 func TestInstallNeedsARecentServer(t *testing.T) {
 	for told, refused := range map[string]bool{

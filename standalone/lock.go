@@ -35,8 +35,22 @@ const lockPatience = 2 * time.Second
 // was just killed: until the kernel has taken it down it looks alive.
 const endingPatience = 500 * time.Millisecond
 
-// takeLock takes the lock or returns an error that wraps ErrLocked.
+// takeLock takes the lock to run the cluster, or returns an error that wraps ErrLocked.
 func takeLock(ctx context.Context, home dataDir, patience time.Duration) (*lock, error) {
+	held, err := acquire(ctx, home, patience)
+	if err != nil {
+		return nil, err
+	}
+	if err := held.sign(); err != nil {
+		held.release()
+		return nil, err
+	}
+	return held, nil
+}
+
+// acquire takes the lock and does not sign it: whoever signs is taken for the process
+// that runs the cluster, and may be asked to end.
+func acquire(ctx context.Context, home dataDir, patience time.Duration) (*lock, error) {
 	file, err := os.OpenFile(home.lockFile(), os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, explainWrite(fmt.Errorf("open lock: %w", err))
@@ -70,12 +84,7 @@ func takeLock(ctx context.Context, home dataDir, patience time.Duration) (*lock,
 			return nil, err
 		}
 	}
-	held := &lock{file: file}
-	if err := held.sign(); err != nil {
-		held.release()
-		return nil, err
-	}
-	return held, nil
+	return &lock{file: file}, nil
 }
 
 func lockedError(home dataDir, by holder, readable bool) error {

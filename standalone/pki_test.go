@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 )
 
 func newHome(t *testing.T) dataDir {
@@ -166,6 +167,100 @@ func TestEncryptionKeyIsNotReplacedUnderData(t *testing.T) {
 	}
 	if _, err := ensureEncryption(home); err == nil || !strings.Contains(err.Error(), "backup") {
 		t.Errorf("lost key: %v", err)
+	}
+}
+
+// A configuration of an older slipway keeps its keys, and encrypts what it did not.
+func TestEncryptionIsExtended(t *testing.T) {
+	const older = `apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources:
+  - events
+  providers:
+  - identity: {}
+- resources:
+  - secrets
+  providers:
+  - secretbox:
+      keys:
+      - name: key-2
+        secret: bmV3
+      - name: key-1
+        secret: b2xk
+  - aescbc:
+      keys: []
+`
+	home := newHome(t)
+	if err := os.WriteFile(home.encryption(), []byte(older), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := ensureEncryption(home); err != nil || made {
+		t.Fatal(made, err)
+	}
+	var got, want map[string]any
+	want = map[string]any{}
+	if err := yaml.Unmarshal([]byte(older), &want); err != nil {
+		t.Fatal(err)
+	}
+	box := want["resources"].([]any)[1].(map[string]any)
+	box["resources"] = []any{"secrets", "kubeadmconfigs.bootstrap.cluster.x-k8s.io"}
+	box["providers"] = append(box["providers"].([]any), map[string]any{"identity": map[string]any{}})
+	written, err := os.ReadFile(home.encryption())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(written, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := ensureEncryption(home); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(home.encryption()); err != nil || string(again) != string(written) {
+		t.Errorf("written again: %s %v", again, err)
+	}
+	for _, broken := range []string{"kind: EncryptionConfiguration # secretbox:\n", "resources: [\n"} {
+		if err := os.WriteFile(home.encryption(), []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ensureEncryption(home); err == nil || !strings.Contains(err.Error(), "backup") {
+			t.Errorf("%q: %v", broken, err)
+		}
+	}
+}
+
+// A client that connects again after a renewal shows the new certificate.
+func TestEtcdClientShowsTheRenewedCertificate(t *testing.T) {
+	home := newHome(t)
+	if _, err := etcdTLS(home); err == nil {
+		t.Error("no certificate is no error")
+	}
+	specs := certificateSpecs(nil)
+	now := time.Now()
+	if _, err := ensurePKI(home, specs, now, true); err != nil {
+		t.Fatal(err)
+	}
+	config, err := etcdTLS(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func() time.Time {
+		t.Helper()
+		pair, err := config.GetClientCertificate(&tls.CertificateRequestInfo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair.Leaf.NotAfter
+	}
+	first := shown()
+	if _, err := ensurePKI(home, specs, now.Add(certificateLife), false); err != nil {
+		t.Fatal(err)
+	}
+	if second := shown(); !second.After(first.Add(certificateLife / 2)) {
+		t.Errorf("the certificate shown ends %s, before the renewal %s", second, first)
 	}
 }
 

@@ -60,6 +60,10 @@ func Status(ctx context.Context, home string) (State, error) {
 		return State{}, err
 	}
 	state := State{Home: string(dir)}
+	// Known when nothing runs, too: what was made stays, and carries it.
+	if recorded, err := dir.readSettings(); err == nil {
+		state.ManagementClusterID = recorded.ManagementClusterID
+	}
 	by, running := runningHolder(dir)
 	var record runRecord
 	err = readJSON(dir.stateFile(), &record)
@@ -76,7 +80,10 @@ func Status(ctx context.Context, home string) (State, error) {
 		return state, nil
 	}
 	state.Ready, state.Detached, state.Phases = record.Ready, record.Detached, record.Phases
-	state.URL, state.ManagementClusterID = record.URL, record.ID
+	state.URL = record.URL
+	if record.ID != "" {
+		state.ManagementClusterID = record.ID
+	}
 	state.KubernetesVersion, state.EtcdVersion = record.Settings.KubernetesVersion, record.Settings.EtcdVersion
 	state.Processes = describeProcesses(by, record.Processes)
 	if record.URL == "" {
@@ -203,7 +210,7 @@ func existingLock(ctx context.Context, dir dataDir) (*lock, error) {
 	if _, err := os.Stat(dir.lockFile()); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	held, err := takeLock(ctx, dir, lockPatience)
+	held, err := acquire(ctx, dir, lockPatience)
 	if errors.Is(err, ErrLocked) {
 		return nil, nil
 	}
