@@ -37,7 +37,11 @@ func (t *tool) controllersCommand() *cobra.Command {
 		Short: "Run the controllers against any Kubernetes cluster",
 		Long: `Run the same controllers that slipway up runs, against a management cluster that exists:
 that of a kubeconfig, or the one that this process runs in. With leader election, several such
-processes can stand by for each other. A management cluster of slipway up runs them itself.`,
+processes can stand by for each other. A management cluster of slipway up runs them itself.
+
+The user of the kubeconfig needs the rights of the ClusterRole slipway-controllers, which --install
+makes, and --install itself those of an administrator. As a pod, run it in namespace kube-system
+with the ServiceAccount slipway-controllers, which has them.`,
 		Example: `  # once: install kinds and permissions; then run
   slipway controllers --kubeconfig management.kubeconfig --install
 
@@ -48,8 +52,8 @@ processes can stand by for each other. A management cluster of slipway up runs t
 	}
 	flags.target.placeCluster(command)
 	f := command.Flags()
-	f.BoolVar(&flags.leaderElect, "leader-elect", true, "act only while holding the lease kube-system/slipway-controllers")
-	f.StringVarP(&flags.namespace, "namespace", "n", "", "act on objects of one namespace only (default: all)")
+	f.BoolVar(&flags.leaderElect, "leader-elect", true, "act only while holding the lease kube-system/slipway-controllers (with --namespace, slipway-controllers.<namespace>)")
+	f.StringVarP(&flags.namespace, "namespace", "n", "", "act on objects of one namespace only (default: all); not beside a process that acts on all")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "log what would be done and write nothing")
 	f.StringVar(&flags.metricsAddress, "metrics-bind-address", "0", "address to serve metrics at, such as :8080; 0: nowhere")
 	f.StringVar(&flags.healthAddress, "health-probe-bind-address", "0", "address to serve /healthz at, such as :8081; 0: nowhere")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -27,6 +29,7 @@ import (
 	"github.com/slipway-project/slipway/nodeimage"
 	"github.com/slipway-project/slipway/plan"
 	"github.com/slipway-project/slipway/providers/docker/containers"
+	"github.com/slipway-project/slipway/standalone"
 )
 
 const (
@@ -44,6 +47,8 @@ type createFlags struct {
 	wait    time.Duration
 	dryRun  bool
 	output  format
+	// counted is true when numbers of machines were asked for, and are not the defaults.
+	counted bool
 }
 
 func (t *tool) createCommand() *cobra.Command {
@@ -58,7 +63,8 @@ func (t *tool) createClusterCommand() *cobra.Command {
 		Long: `Write the objects of a cluster: a Cluster, its DockerCluster, a KubeadmControlPlane, a
 MachineDeployment of workers, their templates, and a ClusterResourceSet for the pod network where
 the namespace has none. Controllers make the cluster; --wait tells how they get on. Run again with
-the same flags it goes on where it was.`,
+the same flags it goes on where it was; with --wait, it waits for a cluster that exists already.
+How many machines such a cluster has is left as it is: change it with kubectl scale.`,
 		Example: `  # one control-plane machine and two workers; return when all nodes are Ready
   slipway create cluster demo --worker-machine-count 2 --wait
 
@@ -67,6 +73,8 @@ the same flags it goes on where it was.`,
 		Args: oneName("cluster"),
 		RunE: func(command *cobra.Command, arguments []string) error {
 			flags.request.name, flags.request.namespace = arguments[0], flags.target.namespace
+			changed := command.Flags().Changed
+			flags.counted = changed("control-plane-machine-count") || changed("worker-machine-count")
 			return t.createCluster(command.Context(), flags)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -113,9 +121,16 @@ func (t *tool) createCluster(ctx context.Context, flags createFlags) error {
 	if err := m.checkNamespace(ctx, wanted.Namespace); err != nil {
 		return err
 	}
-	if err := checkImages(ctx, m.id, wanted); err != nil {
+	record := engineRecord(kubeconfigHomes(flags.target.kubeconfig))
+	if err := checkImages(ctx, containers.Options{ManagementID: m.id, Record: record, Logger: logr.Discard()}, wanted); err != nil {
 		return err
 	}
+	return t.writeCluster(ctx, m, wanted, flags)
+}
+
+// writeCluster writes the objects of a cluster and, where that is asked for, waits.
+func (t *tool) writeCluster(ctx context.Context, m *management, wanted clusterPlan, flags createFlags) error {
+	var err error
 	if wanted.WithResourceSet, err = m.lacksResourceSet(ctx, wanted); err != nil {
 		return err
 	}
@@ -124,6 +139,8 @@ func (t *tool) createCluster(ctx context.Context, flags createFlags) error {
 	if err != nil {
 		return err
 	}
+	kept := keptCounts(wanted, objects)
+	wanted.ControlPlanes, wanted.Workers = countOf(objects, kubeadmControlPlaneKind), countOf(objects, machineDeploymentKind)
 	applied, err := m.apply(ctx, objects)
 	if err != nil {
 		return err
@@ -140,6 +157,11 @@ func (t *tool) createCluster(ctx context.Context, flags createFlags) error {
 	}
 	p.say("Cluster %s/%s %s: %s, %s, Kubernetes %s.", wanted.Namespace, wanted.Name, verb,
 		plural(int(wanted.ControlPlanes), "control-plane machine"), plural(int(wanted.Workers), "worker"), wanted.Version)
+	if flags.counted {
+		for _, note := range kept {
+			p.say("%s", note)
+		}
+	}
 	if flags.wait == 0 {
 		p.say("See how it gets on with: slipway describe cluster %s%s", wanted.Name, inNamespace(wanted.Namespace))
 		return nil
@@ -207,8 +229,8 @@ func (m *management) checkNamespace(ctx context.Context, name string) error {
 }
 
 // checkImages makes sure that the images are there, before anything is written.
-func checkImages(ctx context.Context, managementID string, wanted clusterPlan) error {
-	docker, err := containers.New(ctx, containers.Options{ManagementID: managementID, Logger: logr.Discard()})
+func checkImages(ctx context.Context, engine containers.Options, wanted clusterPlan) error {
+	docker, err := containers.New(ctx, engine)
 	if err != nil {
 		return err
 	}
@@ -228,6 +250,22 @@ func checkImages(ctx context.Context, managementID string, wanted clusterPlan) e
 		}
 	}
 	return nil
+}
+
+// engineRecord is the file that remembers the container engine of a management cluster
+// whose data directory is one of these; the last that there is, which is nearest to the
+// kubeconfig. That of another management cluster says nothing.
+func engineRecord(homes []string) string {
+	for _, home := range slices.Backward(homes) {
+		path, err := standalone.EngineRecord(home)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // missingImage says what to do about an image that is not on the host; empty for one
@@ -271,7 +309,8 @@ func selecting(sets []addonsv1.ClusterResourceSet, cluster *clusterv1.Cluster) [
 
 // rehearse has the server check every object before any is written. An object that
 // is there already must be what is asked for: create goes on with a cluster that it
-// made before, and changes none.
+// made before, and changes none. Its number of machines it may have got from somebody
+// who scaled it since, and keeps: objects are given it.
 func (m *management) rehearse(ctx context.Context, wanted clusterPlan, objects []*unstructured.Unstructured) (existed bool, err error) {
 	where := wanted.Namespace + "/" + wanted.Name
 	for i, object := range objects {
@@ -287,6 +326,9 @@ func (m *management) rehearse(ctx context.Context, wanted clusterPlan, objects [
 				object.GetKind(), object.GetNamespace(), object.GetName(), wanted.Name, inNamespace(wanted.Namespace))
 		}
 		existed = existed || (exists && i == 0)
+		if exists {
+			keepCount(object, live)
+		}
 		tried := object.DeepCopy()
 		err = m.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(tried), fieldOwner, client.DryRunAll)
 		switch {
@@ -298,6 +340,45 @@ func (m *management) rehearse(ctx context.Context, wanted clusterPlan, objects [
 		}
 	}
 	return existed, nil
+}
+
+// scaled are the kinds whose replicas are a number of machines, with their names for kubectl.
+var scaled = map[schema.GroupVersionKind]string{kubeadmControlPlaneKind: "kubeadmcontrolplane", machineDeploymentKind: "machinedeployment"}
+
+// keepCount takes the number of machines over from an object that exists. Left out, it
+// would go back to the default where nobody but us has set it.
+func keepCount(object, live *unstructured.Unstructured) {
+	count, found, err := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	if scaled[object.GroupVersionKind()] == "" || err != nil || !found {
+		return
+	}
+	_ = unstructured.SetNestedField(object.Object, count, "spec", "replicas") // it has a spec
+}
+
+// keptCounts tells what of the numbers asked for is otherwise in what exists.
+func keptCounts(wanted clusterPlan, objects []*unstructured.Unstructured) []string {
+	var notes []string
+	for _, asked := range manifests(wanted) {
+		kind := asked.GroupVersionKind()
+		want, have := countOf([]*unstructured.Unstructured{asked}, kind), countOf(objects, kind)
+		if scaled[kind] == "" || want == have {
+			continue
+		}
+		notes = append(notes, fmt.Sprintf("%s %s has %d replicas, not %d, and keeps them; to change that: kubectl scale %s %s%s --replicas=%d",
+			kind.Kind, asked.GetName(), have, want, scaled[kind], asked.GetName(), inNamespace(wanted.Namespace), want))
+	}
+	return notes
+}
+
+// countOf is the number of machines in the object of a kind.
+func countOf(objects []*unstructured.Unstructured, kind schema.GroupVersionKind) int32 {
+	for _, object := range objects {
+		if object.GroupVersionKind() == kind {
+			count, _, _ := unstructured.NestedInt64(object.Object, "spec", "replicas")
+			return int32(count)
+		}
+	}
+	return 0
 }
 
 // apply writes the objects. All that serve this Cluster alone are made its own from the

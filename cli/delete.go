@@ -63,7 +63,7 @@ func (t *tool) deleteCluster(ctx context.Context, flags target, name string, wai
 		if err != nil {
 			return err
 		}
-		if watched, err = m.watchFamily(limit, key, familyKinds(references...)); err != nil {
+		if watched, err = m.watchFamily(limit, "deletion", key, familyKinds(references...)); err != nil {
 			return err
 		}
 		defer watched.close()
@@ -82,12 +82,14 @@ func (t *tool) deleteCluster(ctx context.Context, flags target, name string, wai
 		p.say(said, key, name, inNamespace(key.Namespace))
 		return nil
 	}
-	return t.awaitDeletion(ctx, limit, watched, key, cluster, wait, p)
+	alive := m.pulse("deletion", key, t.now)
+	defer alive.due.Stop()
+	return t.awaitDeletion(ctx, limit, watched, alive, cluster, wait, p)
 }
 
 // awaitDeletion tells what goes until nothing is left.
-func (t *tool) awaitDeletion(ctx, limit context.Context, w *familyWatch, key client.ObjectKey, cluster *clusterv1.Cluster, wait time.Duration, p *progress) error {
-	began := t.now()
+func (t *tool) awaitDeletion(ctx, limit context.Context, w *familyWatch, alive *pulse, cluster *clusterv1.Cluster, wait time.Duration, p *progress) error {
+	began, key := t.now(), w.key
 	p.begin("Deleting Cluster " + key.String())
 	last, err := w.read(limit)
 	if err != nil {
@@ -97,7 +99,16 @@ func (t *tool) awaitDeletion(ctx, limit context.Context, w *familyWatch, key cli
 		select {
 		case <-limit.Done():
 			p.failed()
+			if lost := alive.lost(); lost != nil && ctx.Err() == nil {
+				return lost
+			}
 			return deletionFailure(ctx, key, wait, last)
+		case <-alive.due.C:
+			if err := alive.ask(limit, p); err != nil {
+				p.failed()
+				return err
+			}
+			continue
 		case <-w.changed:
 		}
 		current, err := w.read(limit)

@@ -20,8 +20,10 @@ type clusterRequest struct {
 }
 
 const (
-	// podBits is the prefix length of the range that each node has for its pods.
-	podBits = 24
+	// podBits is the prefix length of the range that each node has for its pods, and
+	// mostNodeBits the most that kubeadm lets lie between that and the range of all.
+	podBits      = 24
+	mostNodeBits = 16
 	// largestServiceRange is the shortest prefix that kube-apiserver takes for
 	// services.
 	largestServiceRange = 12
@@ -78,6 +80,10 @@ func (r clusterRequest) checkNetworks(p *clusterPlan) error {
 	machines := int(p.ControlPlanes + p.Workers)
 	if pods.Bits() > podBits || 1<<(podBits-pods.Bits()) < machines {
 		return usage("--pod-cidr: %s is too small: each node takes a /%d of it, and %d are asked for; use a wider range, such as %s", pods, podBits, machines, defaultPodCIDR)
+	}
+	if pods.Bits() < podBits-mostNodeBits {
+		return usage("--pod-cidr: %s is too large: each node takes a /%d of it, and kubeadm takes a /%d at the most; use a range such as %s",
+			pods, podBits, podBits-mostNodeBits, defaultPodCIDR)
 	}
 	p.PodCIDR, p.ServiceCIDR = pods.String(), services.String()
 	return nil

@@ -60,6 +60,7 @@ func TestRequestIsChecked(t *testing.T) {
 		func(r *clusterRequest) { r.podCIDR = "fd00::/48" },
 		func(r *clusterRequest) { r.podCIDR = "10.96.0.0/12" },
 		func(r *clusterRequest) { r.podCIDR = "10.244.0.0/23" },
+		func(r *clusterRequest) { r.podCIDR = "64.0.0.0/7" },
 		func(r *clusterRequest) { r.serviceCIDR = "10.0.0.0/8"; r.podCIDR = "192.168.0.0/16" },
 		func(r *clusterRequest) { r.serviceCIDR = "10.96.0.0/30" },
 	} {

@@ -111,7 +111,11 @@ func fillStatus(ctx context.Context, report *statusReport) error {
 	for _, cluster := range clusters.Items {
 		report.Clusters = append(report.Clusters, summarize(cluster))
 	}
-	docker, err := containers.New(ctx, containers.Options{ManagementID: m.id, Logger: logr.Discard()})
+	record, err := standalone.EngineRecord(report.ManagementCluster.Home)
+	if err != nil {
+		return err
+	}
+	docker, err := containers.New(ctx, containers.Options{ManagementID: m.id, Record: record, Logger: logr.Discard()})
 	if err != nil {
 		report.ContainerEngine.Problem = err.Error()
 		return nil

@@ -82,7 +82,7 @@ Without --detach it runs until Ctrl-C.`,
 	}
 	f := command.Flags()
 	f.BoolVar(&flags.detach, "detach", false, "return when all is ready, and let it run in the background")
-	f.StringVar(&flags.listenAddress, standalone.FlagListenAddress, "127.0.0.1", "IP address that the API server listens on")
+	f.StringVar(&flags.listenAddress, standalone.FlagListenAddress, "", "IP address that the API server listens on (default: the one used before, else 127.0.0.1)")
 	f.IntVar(&flags.apiServerPort, standalone.FlagAPIServerPort, 0, "port of the API server; 0: the one used before, or a free one")
 	f.IntVar(&flags.etcdPort, standalone.FlagEtcdPort, 0, "port of etcd; 0: the one used before, or a free one")
 	f.StringVar(&flags.home, "home", "", "data directory (default: $SLIPWAY_HOME, else ~/.slipway)")
@@ -110,6 +110,9 @@ func (t *tool) up(ctx context.Context, flags upFlags, versionGiven bool) error {
 	if !versionGiven {
 		version, note = versionToKeep(recorded)
 	}
+	if err := standalone.CheckKubernetes(recorded, version); err != nil {
+		return err
+	}
 	flags.kubernetesVersion = version
 	p := newProgress(t.err, t.now)
 	if flags.detach {
@@ -122,6 +125,9 @@ func (t *tool) up(ctx context.Context, flags upFlags, versionGiven bool) error {
 				return fmt.Errorf("the management cluster in %s runs already, at Kubernetes %s; to have it run %s, stop it first with: slipway down", state.Home, state.KubernetesVersion, version)
 			}
 			p.say("The management cluster runs already, since %s.", state.Since.Local().Format(time.DateTime))
+			if !state.SameBuild() {
+				p.say("Another build of slipway than this one runs it; to have it run by this one: slipway down, then slipway up --detach")
+			}
 			t.usable(state.Kubeconfig)
 			return nil
 		}
@@ -205,6 +211,10 @@ func (t *tool) upHere(ctx context.Context, flags upFlags, binaries string, p *pr
 	if err != nil {
 		return err
 	}
+	record, err := standalone.EngineRecord(flags.home)
+	if err != nil {
+		return err
+	}
 	level := slog.LevelError
 	if flags.verbose {
 		level = slog.LevelInfo
@@ -221,7 +231,7 @@ func (t *tool) upHere(ctx context.Context, flags upFlags, binaries string, p *pr
 	}
 	defer func() {
 		p.failed()
-		p.begin("Stopping")
+		p.begin("Stopping (Ctrl-C ends it at once; nothing is lost by that)")
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 		defer cancel()
 		if err := m.Stop(clean); err != nil {
@@ -235,7 +245,7 @@ func (t *tool) upHere(ctx context.Context, flags upFlags, binaries string, p *pr
 		return err
 	}
 	err = t.wiring.RunControllers(ctx, ControllerOptions{
-		Config: m.ControllersConfig(), ManagementID: m.ID(), DefaultNetwork: true,
+		Config: m.ControllersConfig(), ManagementID: m.ID(), EngineRecord: record, DefaultNetwork: true,
 		MetricsAddress: flags.metricsAddress, HealthAddress: "0", Log: log,
 		Ready: func() {
 			if err := errors.Join(m.Report(phaseControllers, true, ""), m.MarkReady()); err != nil {

@@ -49,6 +49,27 @@ func TestUpKeepsTheVersionOfTheData(t *testing.T) {
 	}
 }
 
+// A version that cannot go on with the data is refused before it is built.
+func TestUpRefusesOlderKubernetesFirst(t *testing.T) {
+	home, cache := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "settings.json"), []byte(`{"kubernetesVersion":"v1.37.1"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SLIPWAY_CACHE", cache)
+	for _, more := range [][]string{nil, {"--detach"}} {
+		tool, _, failures := newTool()
+		if code := tool.run(context.Background(), append([]string{"up", "--home", home, "--kubernetes-version", "v1.36.3"}, more...)); code == 0 {
+			t.Fatalf("up %v: started", more)
+		}
+		if said := failures.String(); !strings.Contains(said, "written by Kubernetes v1.37.1") || strings.Contains(said, "...") {
+			t.Errorf("up %v said: %s", more, said)
+		}
+	}
+	if built, err := os.ReadDir(cache); err != nil || len(built) > 0 {
+		t.Errorf("something was built first: %v %v", built, err)
+	}
+}
+
 func TestUpLeavesDirectoriesOfOthersAlone(t *testing.T) {
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, "thesis.txt"), nil, 0o600); err != nil {

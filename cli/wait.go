@@ -20,11 +20,13 @@ func (t *tool) awaitCluster(ctx context.Context, m *management, key client.Objec
 	began := t.now()
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	w, err := m.watchFamily(waiting, key, familyKinds())
+	w, err := m.watchFamily(waiting, "making", key, familyKinds())
 	if err != nil {
 		return t.waitFailure(ctx, waiting, key, limit, nil, err)
 	}
 	defer w.close()
+	alive := m.pulse("making", key, t.now)
+	defer alive.due.Stop()
 	watcher := &creation{grace: mendGrace, since: map[string]time.Time{}}
 	var current family
 	// The timer only brings the end of a grace; all else is told by events.
@@ -34,7 +36,16 @@ func (t *tool) awaitCluster(ctx context.Context, m *management, key client.Objec
 		select {
 		case <-waiting.Done():
 			p.failed()
+			if lost := alive.lost(); lost != nil && ctx.Err() == nil {
+				return lost
+			}
 			return t.waitFailure(ctx, waiting, key, limit, &current, waiting.Err())
+		case <-alive.due.C:
+			if err := alive.ask(waiting, p); err != nil {
+				p.failed()
+				return err
+			}
+			continue
 		case <-timer.C:
 		case <-w.changed:
 		}

@@ -29,6 +29,9 @@ type ControllerOptions struct {
 	// ManagementID tells this management cluster from others on the same container
 	// engine; it is the UID of the namespace kube-system.
 	ManagementID string
+	// EngineRecord is the file in which the container engine is remembered that has this
+	// management cluster's containers; empty: nothing is remembered.
+	EngineRecord string
 	// Namespace limits the controllers to one namespace; empty means all.
 	Namespace string
 	// LeaderElection is needed where a second process may run the same controllers.
