@@ -30,6 +30,7 @@ import (
 	"github.com/slipway-project/slipway/controllers/machine"
 	"github.com/slipway-project/slipway/controllers/machinedeployment"
 	"github.com/slipway-project/slipway/controllers/machineset"
+	"github.com/slipway-project/slipway/deploy/network"
 	"github.com/slipway-project/slipway/engine"
 	"github.com/slipway-project/slipway/providers/docker/containers"
 	"github.com/slipway-project/slipway/providers/docker/dockercluster"
@@ -83,7 +84,7 @@ func coreControllers() []registration {
 func dockerControllers(docker *containers.Connector) []registration {
 	return []registration{
 		register(dockercluster.Controller(docker)),
-		register(dockermachine.Controller(docker)),
+		register(dockermachine.Controller(docker, network.Image())),
 	}
 }
 
@@ -116,7 +117,9 @@ func runControllers(ctx context.Context, options cli.ControllerOptions) error {
 	if err != nil {
 		return err
 	}
-	docker := containers.NewConnector(containers.Options{ManagementID: options.ManagementID, Isolated: isolated, Logger: options.Log.WithName("docker")})
+	docker := containers.NewConnector(containers.Options{
+		ManagementID: options.ManagementID, Isolated: isolated, Record: options.EngineRecord, Logger: options.Log.WithName("docker"),
+	})
 	defer func() {
 		if err := docker.Close(); err != nil {
 			options.Log.Error(err, "cannot close the connection to the container engine")
@@ -146,6 +149,15 @@ func runControllers(ctx context.Context, options cli.ControllerOptions) error {
 	return mgr.Start(ctx)
 }
 
+// leaseName is that of the lease by which one process leads. Those for different
+// namespaces do not stand in each other's way.
+func leaseName(namespace string) string {
+	if namespace == "" {
+		return roleName
+	}
+	return roleName + "." + namespace
+}
+
 func newManager(known *runtime.Scheme, options cli.ControllerOptions) (manager.Manager, error) {
 	config := rest.CopyConfig(options.Config)
 	// The server's own fairness limits us; a client-side limit would only add delay.
@@ -162,7 +174,7 @@ func newManager(known *runtime.Scheme, options cli.ControllerOptions) (manager.M
 		Metrics:                 server.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:  options.HealthAddress,
 		LeaderElection:          options.LeaderElection,
-		LeaderElectionID:        "slipway-controllers",
+		LeaderElectionID:        leaseName(options.Namespace),
 		LeaderElectionNamespace: "kube-system",
 		// The process ends when it is no longer the leader.
 		LeaderElectionReleaseOnCancel: true,

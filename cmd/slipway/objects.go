@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,6 +48,8 @@ func accessObjects() ([]client.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the rules of role %s: %w", roleName, err)
 	}
+	// The namespace's UID tells this management cluster from others.
+	rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, ResourceNames: []string{metav1.NamespaceSystem}, Verbs: []string{"get"}})
 	typeMeta := metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"}
 	own := &rbacv1.ClusterRole{
 		TypeMeta:   typeMeta,
@@ -62,7 +65,20 @@ func accessObjects() ([]client.Object, error) {
 	}
 	// The own role is bound by itself too: aggregation is done by a controller, and
 	// ours should not wait for it.
-	return append([]client.Object{own, all, binding(own.Name), binding(all.Name)}, leadership()...), nil
+	account := &corev1.ServiceAccount{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: roleName},
+	}
+	return append([]client.Object{account, own, all, binding(own.Name), binding(all.Name)}, leadership()...), nil
+}
+
+// subjects are who the controllers run as: a user in a management cluster of slipway up,
+// a service account as pods of another one.
+func subjects() []rbacv1.Subject {
+	return []rbacv1.Subject{
+		{APIGroup: rbacv1.GroupName, Kind: "User", Name: standalone.ControllersUser},
+		{Kind: "ServiceAccount", Namespace: metav1.NamespaceSystem, Name: roleName},
+	}
 }
 
 // leadership lets the controllers hold the lease by which one of several processes
@@ -76,7 +92,7 @@ func leadership() []client.Object {
 	return []client.Object{role, &rbacv1.RoleBinding{
 		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"}, ObjectMeta: meta,
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: standalone.ControllersUser}},
+		Subjects: subjects(),
 	}}
 }
 
@@ -85,6 +101,6 @@ func binding(role string) *rbacv1.ClusterRoleBinding {
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
 		ObjectMeta: metav1.ObjectMeta{Name: role},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: standalone.ControllersUser}},
+		Subjects:   subjects(),
 	}
 }
