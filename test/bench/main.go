@@ -36,6 +36,8 @@ type bench struct {
 	workers int
 	runs    int
 	home    string
+	// id is that of the management cluster, which everything it has in the engine carries.
+	id string
 	// load is how busy the machine was with other things at the start.
 	load string
 }
@@ -51,6 +53,7 @@ func main() {
 	ctrllog.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // whoever does not want to wait for what is cleaned up interrupts again
 	if err := b.run(ctx, file); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -64,13 +67,8 @@ func (b *bench) run(ctx context.Context, file string) (failure error) {
 		return fmt.Errorf("make data directory: %w", err)
 	}
 	b.home, b.load = home, load()
-	defer func() {
-		// Not in the context of the run, which may have been interrupted.
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		_, err := standalone.Down(clean, home)
-		failure = errors.Join(failure, err, os.RemoveAll(home))
-	}()
+	// Not in the context of the run, which may have been interrupted.
+	defer func() { failure = errors.Join(failure, b.clean(context.WithoutCancel(ctx))) }()
 	began := time.Now()
 	if _, err := b.slipway(ctx, "up", "--detach", "--kubernetes-version", b.version); err != nil {
 		return err
@@ -80,6 +78,7 @@ func (b *bench) run(ctx context.Context, file string) (failure error) {
 	if err != nil {
 		return err
 	}
+	b.id = empty.ManagementClusterID
 	manifest := filepath.Join(home, "network.yaml")
 	if err := os.WriteFile(manifest, []byte(network.Manifest()), 0o600); err != nil {
 		return fmt.Errorf("write network manifest: %w", err)

@@ -108,7 +108,8 @@ func prepare(folder string) (err error) {
 		return err
 	}
 	binary = filepath.Join(folder, "slipway")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/slipway")
+	// No revision is recorded: git does not answer in a checkout that is somebody else's.
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "./cmd/slipway")
 	build.Dir, build.Env = checkout, append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build slipway: %w\n%s", err, output)
@@ -150,7 +151,28 @@ type management struct {
 	process *exec.Cmd
 	ended   chan error
 	// volumes are the names of all volumes that a container of ours was seen to use.
-	volumes map[string]bool
+	volumes names
+}
+
+// names is a set that grows. A test adds to it, and so does what cleans up after Ctrl-C, which does not wait for the test.
+type names struct {
+	mu   sync.Mutex
+	have map[string]bool
+}
+
+func (n *names) add(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.have == nil {
+		n.have = map[string]bool{}
+	}
+	n.have[name] = true
+}
+
+func (n *names) has(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.have[name]
 }
 
 // newManagement prepares a data directory; nothing runs yet. At the end of the test everything is removed, and what had
@@ -158,7 +180,7 @@ type management struct {
 func newManagement(t *testing.T) *management {
 	t.Helper()
 	needEngine(t)
-	m := &management{t: t, home: t.TempDir(), volumes: map[string]bool{}}
+	m := &management{t: t, home: t.TempDir()}
 	engine, err := dockerclient.New(dockerclient.FromEnv)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +220,8 @@ func (m *management) connect() {
 	m.docker = docker
 }
 
-// note leaves the id for whoever runs these tests and wants to see that nothing is left of them, even if they are killed.
+// note leaves the id and the data directory for whoever runs these tests and wants to see that nothing is left of them,
+// even if they are killed.
 func (m *management) note() {
 	m.t.Helper()
 	path := os.Getenv("SLIPWAY_E2E_IDS")
@@ -209,7 +232,7 @@ func (m *management) note() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	_, err = fmt.Fprintln(file, m.id)
+	_, err = fmt.Fprintln(file, m.id, m.home)
 	if err := errors.Join(err, file.Close()); err != nil {
 		m.t.Fatal(err)
 	}

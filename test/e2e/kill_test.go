@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -14,9 +15,11 @@ import (
 	"time"
 
 	dockerclient "github.com/moby/moby/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
+	"github.com/slipway-project/slipway/conditions"
 	"github.com/slipway-project/slipway/providers/docker/containers"
 )
 
@@ -187,32 +190,36 @@ func TestDeleteWhileMade(t *testing.T) {
 	before := m.mustObjects()
 	moments := []struct {
 		name    string
+		times   int
 		reached func(key client.ObjectKey) string
 	}{
-		{"at once", func(client.ObjectKey) string { return "" }},
-		{"with a load balancer", func(key client.ObjectKey) string {
+		// Several times: which controller has seen the cluster by then is a matter of luck.
+		{"at once", 5, func(client.ObjectKey) string { return "" }},
+		{"with a load balancer", 1, func(key client.ObjectKey) string {
 			if balancer, err := m.docker.LoadBalancer(t.Context(), key); err != nil || !balancer.Exists {
 				return fmt.Sprintf("it is not there (%v)", err)
 			}
 			return ""
 		}},
-		{"with a container that boots", func(key client.ObjectKey) string {
+		{"with a container that boots", 1, func(key client.ObjectKey) string {
 			if made, err := m.docker.Machines(t.Context(), key); err != nil || len(made) == 0 {
 				return fmt.Sprintf("there is none (%v)", err)
 			}
 			return ""
 		}},
-		{"while kubeadm runs", func(key client.ObjectKey) string { return m.kubeadmRuns(key, containers.RoleControlPlane) }},
-		{"while a worker joins", func(key client.ObjectKey) string { return m.kubeadmRuns(key, containers.RoleWorker) }},
+		{"while kubeadm runs", 1, func(key client.ObjectKey) string { return m.kubeadmRuns(key, containers.RoleControlPlane) }},
+		{"while a worker joins", 1, func(key client.ObjectKey) string { return m.kubeadmRuns(key, containers.RoleWorker) }},
 	}
 	for i, moment := range moments {
-		key := keyOf(fmt.Sprintf("early-%d", i))
-		t.Logf("delete %s", moment.name)
-		m.must("create", "cluster", key.Name, "--kubernetes-version", version, "--worker-machine-count", "1")
-		eventually(t, readyLimit, moment.name, func() string { return moment.reached(key) })
-		m.sees()
-		m.must("delete", "cluster", key.Name, "--wait=2m")
-		m.expectNothingLeft(append(before, "ClusterResourceSet default/default-network"))
+		for n := range moment.times {
+			key := keyOf(fmt.Sprintf("early-%d-%d", i, n))
+			t.Logf("delete %s", moment.name)
+			m.must("create", "cluster", key.Name, "--kubernetes-version", version, "--worker-machine-count", "1")
+			eventually(t, readyLimit, moment.name, func() string { return moment.reached(key) })
+			m.sees()
+			m.must("delete", "cluster", key.Name, "--wait=2m")
+			m.expectNothingLeft(append(before, "ClusterResourceSet default/default-network"))
+		}
 	}
 }
 
@@ -282,6 +289,73 @@ func TestOutage(t *testing.T) {
 			t.Errorf("Machine %s was deleted and is there", now.Name)
 		}
 	}
+	m.step("orphan", func(t *testing.T) { m.testOrphan(t, key) })
 	m.sees()
 	m.must("delete", "cluster", key.Name, "--wait=2m")
+}
+
+// testOrphan takes a DockerMachine away from under its container, as somebody does who strips finalizers, and sees that
+// slipway status tells of the container, with a command that removes it.
+func (m *management) testOrphan(t *testing.T, key client.ObjectKey) {
+	made, err := m.docker.Machines(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := made[slices.IndexFunc(made, func(c containers.Machine) bool { return c.Role == containers.RoleWorker })]
+	// Paused, or else the controllers would do their part, which is to leave no orphan.
+	m.pause(key, true)
+	m.expectPaused("DockerMachine", worker.Key.Name)
+	m.mustKubectl("", "delete", "dockermachine", worker.Key.Name, "--wait=false")
+	m.mustKubectl("", "patch", "dockermachine", worker.Key.Name, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+
+	orphans := m.orphans()
+	if at := slices.IndexFunc(orphans, func(o orphan) bool { return o.Kind == "container" && o.Name == worker.Name }); at < 0 {
+		t.Errorf("slipway status does not tell of container %s, whose object is gone: %+v", worker.Name, orphans)
+	}
+	for _, orphan := range orphans {
+		t.Logf("%s %s: %s; %s", orphan.Kind, orphan.Name, orphan.Why, orphan.Remove)
+		if !strings.Contains(orphan.Why, worker.Key.Name) {
+			t.Errorf("%s %s is no orphan: %s", orphan.Kind, orphan.Name, orphan.Why)
+			continue
+		}
+		if ran := m.run(nil, "", "bash", "-c", orphan.Remove); ran.code != 0 {
+			t.Errorf("%s: %s", orphan.Remove, ran)
+		}
+	}
+	if left := m.orphans(); len(left) > 0 {
+		t.Errorf("after they were removed slipway status tells of %+v", left)
+	}
+	m.pause(key, false)
+}
+
+// orphan is what slipway status tells of one.
+type orphan struct{ Kind, Name, Why, Remove string }
+
+func (m *management) orphans() []orphan {
+	m.t.Helper()
+	var report struct{ Orphans []orphan }
+	if err := json.Unmarshal([]byte(m.must("status", "-o", "json")), &report); err != nil {
+		m.t.Fatal(err)
+	}
+	return report.Orphans
+}
+
+func (m *management) pause(key client.ObjectKey, paused bool) {
+	m.t.Helper()
+	m.mustKubectl("", "patch", "cluster", key.Name, "-n", key.Namespace, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"paused":%t}}`, paused))
+}
+
+// expectPaused waits until the controllers of the objects that would act have seen the pause.
+func (m *management) expectPaused(kind, name string) {
+	m.t.Helper()
+	eventually(m.t, troubleLimit, kind+" "+name+" is paused", func() string {
+		all, err := m.conditionsOf(kind, keyOf(name))
+		if err != nil {
+			return err.Error()
+		}
+		if found := conditions.Find(all, clusterv1.PausedCondition); found == nil || found.Status != metav1.ConditionTrue {
+			return conditionText(all)
+		}
+		return ""
+	})
 }

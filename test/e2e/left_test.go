@@ -44,7 +44,7 @@ func (m *management) listEngine(ctx context.Context) (inEngine, error) {
 		found.containers = append(found.containers, strings.TrimPrefix(item.Names[0], "/"))
 		for _, mount := range item.Mounts {
 			if mount.Name != "" {
-				m.volumes[mount.Name] = true
+				m.volumes.add(mount.Name)
 			}
 		}
 	}
@@ -53,7 +53,7 @@ func (m *management) listEngine(ctx context.Context) (inEngine, error) {
 		return found, fmt.Errorf("list volumes: %w", err)
 	}
 	for _, item := range volumes.Items {
-		if item.Labels[containers.LabelManagementCluster] == m.id || m.volumes[item.Name] {
+		if item.Labels[containers.LabelManagementCluster] == m.id || m.volumes.has(item.Name) {
 			found.volumes = append(found.volumes, item.Name)
 		}
 	}

@@ -2,9 +2,9 @@
 
 // Package house holds the tree to the rules of the house: the layout that
 // ARCHITECTURE.md shows, the direction of imports, the purity of plans, and the small
-// conventions that no linter knows.
+// conventions that no linter knows; and its scripts to what they say, in a sandbox.
 //
-// It only reads files; it holds tests only.
+// It only reads files of the tree; it holds tests only.
 package house
 
 import (
@@ -22,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 const module = "github.com/slipway-project/slipway"
@@ -381,18 +383,70 @@ func TestNoPathsOfThisMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	places := []string{here + "/", filepath.Dir(here) + "/shared", filepath.Dir(here) + "/.library"}
-	if home, err := os.UserHomeDir(); err == nil && len(home) > 1 {
-		places = append(places, home+"/.cache", home+"/.slipway", home+"/go/")
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = ""
 	}
+	places := placesOf(here, home)
 	for _, file := range files(t, func(string) bool { return true }) {
 		text := read(t, file)
 		for number, line := range slices.Collect(strings.Lines(text)) {
 			for _, place := range places {
-				if strings.Contains(line, place) {
+				if names(line, place) {
 					t.Errorf("%s:%d names %s", file, number+1, place)
 				}
 			}
+		}
+	}
+}
+
+// placesOf are the paths that mean something on this machine only. One of a single element, such as that of a checkout at
+// /app, may mean anything.
+func placesOf(here, home string) []string {
+	places := []string{here, filepath.Join(filepath.Dir(here), "shared"), filepath.Join(filepath.Dir(here), ".library")}
+	if len(home) > 1 {
+		places = append(places, filepath.Join(home, ".cache"), filepath.Join(home, ".slipway"), filepath.Join(home, "go"))
+	}
+	return slices.DeleteFunc(places, func(place string) bool { return strings.Count(place, "/") < 2 })
+}
+
+// names tells whether a line has the path as a path: whole elements from the root on, not a piece of a longer name.
+func names(line, place string) bool {
+	inName := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-.~$/}", r)
+	}
+	for at := 0; ; at++ {
+		next := strings.Index(line[at:], place)
+		if next < 0 {
+			return false
+		}
+		at += next
+		before, _ := utf8.DecodeLastRuneInString(line[:at])
+		after, _ := utf8.DecodeRuneInString(line[at+len(place):])
+		if (at == 0 || !inName(before)) && (after == '/' || !inName(after)) {
+			return true
+		}
+	}
+}
+
+func TestPlacesOfThisMachine(t *testing.T) {
+	if got := placesOf("/slipway", "/"); len(got) != 0 {
+		t.Errorf("a checkout at /slipway has the places %v", got)
+	}
+	places := placesOf("/src/checkout", "/home/me")
+	for line, want := range map[string]bool{
+		"see /src/checkout/README.md":         true,
+		`Path: "/src/checkout"`:               true,
+		"example.com/src/checkout/x":          false,
+		"$HOME/src/checkout/x":                false,
+		"/src/checkouts":                      false,
+		"/src/checkouts and /src/checkout":    true,
+		"/home/me/.slipway/kubeconfig":        true,
+		"in /src/shared/design, as it says":   true,
+		"the folder shared of /src/elsewhere": false,
+	} {
+		if got := slices.ContainsFunc(places, func(place string) bool { return names(line, place) }); got != want {
+			t.Errorf("%q names a place of this machine: %t", line, got)
 		}
 	}
 }

@@ -9,7 +9,7 @@
 # Needs Go and what is in Go's module cache (or a way to fill it). Warm it takes less than two minutes on two cores; the
 # first time it also builds the linter, which takes as long again.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 root=$PWD
 export CGO_ENABLED=0
 GOFLAGS="$(go env GOFLAGS | sed 's/-trimpath//') -trimpath"

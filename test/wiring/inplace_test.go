@@ -3,6 +3,7 @@
 package wiring
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -173,28 +175,71 @@ func TestCreatedInPlace(t *testing.T) {
 	w.staysSo(before, line, 2*time.Second)
 }
 
-// TestInvalidLabel asks for a label that no object may have. That must be told, must not
-// keep the number of Machines from being followed, and end with a valid one.
-func TestInvalidLabel(t *testing.T) {
+// TestRefusedLabel asks for a label that the server refuses. That must be told, must not
+// keep the number of Machines from being followed, and end with one that it takes.
+func TestRefusedLabel(t *testing.T) {
 	w := newWorld(t, 2)
 	startControllers(t, &wire{}, w.namespace)
 	w.finishDeletions()
 	w.settlesAt(2)
-	w.patch(`{"spec":{"replicas":1,"template":{"metadata":{"labels":{"extra":"not valid"}}}}}`)
+	w.refuse("extra", "secret")
+	w.patch(`{"spec":{"replicas":1,"template":{"metadata":{"labels":{"extra":"secret"}}}}}`)
 	eventually(t, 20*time.Second, func() string {
 		deployment := &clusterv1.MachineDeployment{}
 		if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "workers"}, deployment); err != nil {
 			return err.Error()
 		}
 		at := slices.IndexFunc(deployment.Status.Conditions, func(c metav1.Condition) bool { return c.Type == clusterv1.MachinesUpToDateCondition })
-		if at < 0 || deployment.Status.Conditions[at].Status != metav1.ConditionFalse || !strings.Contains(deployment.Status.Conditions[at].Message, "not valid") {
+		if at < 0 || deployment.Status.Conditions[at].Status != metav1.ConditionFalse || !strings.Contains(deployment.Status.Conditions[at].Message, refusal) {
 			return fmt.Sprintf("the MachineDeployment says %+v", deployment.Status.Conditions)
 		}
 		return ""
 	})
 	w.settlesAt(1)
-	w.patch(`{"spec":{"template":{"metadata":{"labels":{"extra":"valid"}}}}}`)
-	w.reach("labels map[extra:valid pool:workers] annotations map[] ready none gates [] drain none detach none taints []", nil)
+	w.patch(`{"spec":{"template":{"metadata":{"labels":{"extra":"open"}}}}}`)
+	w.reach("labels map[extra:open pool:workers] annotations map[] ready none gates [] drain none detach none taints []", nil)
+}
+
+const refusal = "a policy of the test refuses this label"
+
+// refuse makes the server refuse MachineSets of the namespace that get a label, as a
+// policy of the user may, until the test ends.
+func (w *world) refuse(key, value string) {
+	w.Helper()
+	policy := &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": w.namespace}},
+				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+					Operations: []admissionv1.OperationType{admissionv1.Update},
+					Rule:       admissionv1.Rule{APIGroups: []string{clusterv1.GroupVersion.Group}, APIVersions: []string{clusterv1.GroupVersion.Version}, Resources: []string{"machinesets"}},
+				}}},
+			},
+			Validations: []admissionv1.Validation{{
+				Expression: fmt.Sprintf("!has(object.metadata.labels) || !(%[1]q in object.metadata.labels) || object.metadata.labels[%[1]q] != %[2]q", key, value), Message: refusal,
+			}},
+		},
+	}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
+		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: policy.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+	}
+	for _, object := range []client.Object{policy, binding} {
+		w.create(object)
+		w.Cleanup(func() {
+			if err := w.client.Delete(context.Background(), object); err != nil {
+				w.Error(err)
+			}
+		})
+	}
+	attempt := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, key, value))
+	eventually(w.T, 30*time.Second, func() string {
+		if err := w.client.Patch(w.Context(), w.set(), attempt, client.DryRunAll); err == nil || !strings.Contains(err.Error(), refusal) {
+			return fmt.Sprintf("the policy does not act yet: %v", err)
+		}
+		return ""
+	})
 }
 
 // TestMachineSetDeleted deletes the MachineSet of a MachineDeployment by hand. While it

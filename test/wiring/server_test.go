@@ -31,6 +31,7 @@ import (
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/controllers/cluster"
+	"github.com/slipway-project/slipway/controllers/defaultnetwork"
 	"github.com/slipway-project/slipway/controllers/machinedeployment"
 	"github.com/slipway-project/slipway/controllers/machineset"
 	"github.com/slipway-project/slipway/deploy"
@@ -106,7 +107,8 @@ func installed() ([]client.Object, error) {
 		objects = append(objects, providerCRD(kind))
 	}
 	rules, err := engine.Rules(newScheme(),
-		engine.Declare(cluster.Controller()), engine.Declare(machinedeployment.Controller()), engine.Declare(machineset.Controller()))
+		engine.Declare(cluster.Controller()), engine.Declare(machinedeployment.Controller()), engine.Declare(machineset.Controller()),
+		engine.Declare(defaultnetwork.Controller()))
 	if err != nil {
 		return nil, err
 	}
@@ -221,9 +223,9 @@ func (b *laggingBody) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// startControllers runs the three controllers over a wire, for the objects of one
-// namespace, until stop is called or the test ends.
-func startControllers(t *testing.T, w *wire, namespace string) (stop func()) {
+// startControllers runs the three controllers, and those added, over a wire, for the
+// objects of one namespace, until stop is called or the test ends.
+func startControllers(t *testing.T, w *wire, namespace string, added ...func(*engine.Engine) error) (stop func()) {
 	t.Helper()
 	yes := true
 	options := cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}}
@@ -242,6 +244,11 @@ func startControllers(t *testing.T, w *wire, namespace string) (stop func()) {
 	e := engine.New(mgr, engine.Options{})
 	for _, err := range []error{engine.Add(e, cluster.Controller()), engine.Add(e, machinedeployment.Controller()), engine.Add(e, machineset.Controller())} {
 		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, add := range added {
+		if err := add(e); err != nil {
 			t.Fatal(err)
 		}
 	}
