@@ -9,13 +9,16 @@ SHELL := bash
 .NOTPARALLEL:
 .PHONY: help build prerequisites quickstart binaries images test check gen e2e test-containers test-e2e bench-quickstart clean clean-images
 
-# The same flags everywhere, so that all share Go's build cache.
+# The same flags everywhere, so that all share Go's build cache. Where git does not answer, as in a checkout that is
+# somebody else's, go build would fail for want of a revision to record.
 export CGO_ENABLED := 0
-export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS 2>/dev/null)) -trimpath
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS 2>/dev/null)) -trimpath \
+	$(shell git describe --always >/dev/null 2>&1 || echo -buildvcs=false)
 
-VERSION ?= v1.37.1
+# Only the command line gives another (make VERSION=...): many an environment has a VERSION of something else.
+VERSION := v1.37.1
 # Modules with tests that are not part of the root module.
-MODULES := api nodeimage/network nodeimage/runtime test/upstream
+MODULES := api nodeimage/network nodeimage/runtime
 HOME_DIR = $${SLIPWAY_HOME:-$$HOME/.slipway}
 CACHE_DIR = $${SLIPWAY_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/slipway}
 
@@ -39,7 +42,7 @@ prerequisites:
 quickstart: prerequisites build ## a management cluster, and cluster "quickstart" with three nodes
 	@unset KUBECONFIG
 	export SLIPWAY_SOURCE=$$PWD
-	bin/slipway up --detach --kubernetes-version $(VERSION) >/dev/null
+	bin/slipway up --detach >/dev/null
 	scripts/prerequisites as-root bin/slipway image build --kubernetes-version $(VERSION)
 	bin/slipway create cluster quickstart --kubernetes-version $(VERSION) --control-plane-machine-count 1 --worker-machine-count 2 --wait >/dev/null
 	ln -sfn "$$(bin/slipway image binaries --kubernetes-version $(VERSION))/kubectl" bin/kubectl
@@ -67,6 +70,7 @@ test: build ## run the tests that need no container engine
 	export SLIPWAY_TEST_BINARIES=$$(bin/slipway image binaries --kubernetes-version $(VERSION))
 	go test ./...
 	for module in $(MODULES); do (cd $$module && go test ./...); done
+	(cd test/upstream && go test -count=1 ./...) # it reads deploy/crds, which is none of its module's files to Go's cache
 
 check: ## lint, tidiness, generated files, goldens and laws
 	@scripts/prerequisites go
@@ -96,28 +100,49 @@ test-e2e: build
 bench-quickstart: images ## time the making of a cluster against plain kubeadm; writes docs/performance.md
 	@go run ./test/bench -kubernetes-version $(VERSION) -write docs/performance.md
 
-# What is ours in the engine carries the id of the management cluster, which only the management cluster itself tells.
+# What is ours in the engine carries the id of the management cluster, which the data directory keeps. settings.json, which
+# has it, goes last, so that a clean that was interrupted can be run again. The second home is that of .ci/run: it lies in
+# .cache, which goes too, and it may be in use; e2e-ids are of management clusters of tests that .ci/run ran.
 clean: ## take the clusters, the management cluster, its data and bin/ away
 	@unset KUBECONFIG
-	home=$(HOME_DIR)
-	if [ -e "$$home/settings.json" ]; then
-		scripts/prerequisites engine
-		[ -x bin/slipway ] || go build -o bin/slipway ./cmd/slipway
-		export SLIPWAY_SOURCE=$$PWD
-		id() { bin/slipway status -o json | sed -n 's/.*"managementClusterID": *"\([^"]*\)".*/\1/p' | head -n 1; }
-		mine=$$(id)
-		[ -n "$$mine" ] || { bin/slipway up --detach >/dev/null; mine=$$(id); }
-		[ -n "$$mine" ] || { echo "clean: the management cluster in $$home does not tell its id; see: bin/slipway status" >&2; exit 1; }
-		engine=$$(bin/slipway status -o json | sed -n '/"containerEngine"/,/}/s/.*"host": *"\([^"]*\)".*/\1/p' | head -n 1)
-		[ -z "$$engine" ] || export DOCKER_HOST=$$engine # the one that the controllers use
-		bin/slipway down
-		filter=label=slipway.dev/management-cluster=$$mine
+	export SLIPWAY_SOURCE=$$PWD
+	id() { bin/slipway status -o json | sed -n 's/.*"managementClusterID": *"\([^"]*\)".*/\1/p' | head -n 1; }
+	remove() {
+		filter=label=slipway.dev/management-cluster=$$1
 		docker ps -aq --filter "$$filter" | xargs -r docker rm -fv >/dev/null
 		docker volume ls -q --filter "$$filter" | xargs -r docker volume rm >/dev/null
 		docker network ls -q --filter "$$filter" | xargs -r docker network rm >/dev/null
-		# What is Slipway's, by name: the folder may be one that holds more.
-		(cd "$$home" && rm -rf lock state.json settings.json kubeconfig encryption.yaml authentication.yaml pki etcd logs)
+	}
+	for home in "$(HOME_DIR)" "$$PWD/.cache/home"; do
+		[ -e "$$home/settings.json" ] || continue
+		export SLIPWAY_HOME=$$home
+		scripts/prerequisites engine
+		[ -x bin/slipway ] || go build -o bin/slipway ./cmd/slipway
+		mine=$$(id)
+		# Data that a slipway wrote which did not keep the id yet; where no version was recorded, nothing was ever made.
+		if [ -z "$$mine" ] && grep -q kubernetesVersion "$$home/settings.json"; then
+			bin/slipway up --detach >/dev/null
+			mine=$$(id)
+			[ -n "$$mine" ] || { echo "clean: the management cluster in $$home does not tell its id; see: bin/slipway status" >&2; exit 1; }
+		fi
+		bin/slipway down
+		(
+			record=$$home/container-engine.json # names the engine that has what the controllers made
+			[ ! -e "$$record" ] || export DOCKER_HOST=$$(sed -n 's/.*"host": *"\([^"]*\)".*/\1/p' "$$record")
+			[ -z "$$mine" ] || remove "$$mine"
+		)
+		# What is Slipway's, by name: the folder may be one that holds more. Names with a dot in front are files that were
+		# being written when something was killed.
+		(cd "$$home" && rm -rf lock state.json kubeconfig encryption.yaml authentication.yaml container-engine.json pki etcd logs \
+			.state.json.* .settings.json.* .kubeconfig.* .encryption.yaml.* .authentication.yaml.* .container-engine.json.* && rm -f settings.json)
 		rmdir "$$home" 2>/dev/null || echo "$$home holds more than Slipway's data, so it stays."
+	done
+	if [ -s .cache/e2e-ids ]; then
+		scripts/prerequisites engine
+		while read -r mine home; do
+			[ ! -e "$$home/lock" ] || [ ! -x bin/slipway ] || SLIPWAY_HOME=$$home bin/slipway down </dev/null
+			remove "$$mine"
+		done <.cache/e2e-ids
 	fi
 	scripts/prerequisites stop-engine
 	rm -rf bin .cache
