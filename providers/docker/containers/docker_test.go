@@ -23,7 +23,7 @@ import (
 // statically linked busybox, and leave nothing behind but that image.
 const (
 	dockerVariable = "SLIPWAY_TEST_DOCKER"
-	testImage      = "localhost/slipway-test:latest"
+	testImage      = "localhost/slipway-test:2" // another number with other content: an image of that name is taken as it is
 )
 
 // newTestClient connects as a management cluster of the test's own and removes all of it at the end.
@@ -118,7 +118,7 @@ while :; do sleep 0.1; done
 		add(tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
 	}
 	add(tar.Header{Name: "bin/busybox", Typeflag: tar.TypeReg, Mode: 0o755}, content)
-	for _, name := range []string{"sh", "cat", "echo", "grep", "sleep", "mount", "awk", "mkdir", "mv", "rm", "chmod", "chown", "dirname", "readlink", "stat", "id", "hostname", "ip", "nc", "ping"} {
+	for _, name := range []string{"sh", "cat", "echo", "grep", "sleep", "mount", "awk", "mkdir", "mv", "rm", "chmod", "chown", "dirname", "readlink", "stat", "id", "hostname", "ip", "nc", "ping", "find"} {
 		add(tar.Header{Name: "bin/" + name, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
 	}
 	add(tar.Header{Name: "sbin/init", Typeflag: tar.TypeReg, Mode: 0o755}, []byte("#!/bin/sh\ntrap 'exit 3' TERM\necho booted\nwhile :; do sleep 0.1; done\n"))
@@ -129,7 +129,7 @@ while :; do sleep 0.1; done
 		t.Fatal(err)
 	}
 	result, err := c.api.ImageImport(t.Context(), client.ImageImportSource{Source: &archive, SourceName: "-"}, "localhost/slipway-test", client.ImageImportOptions{
-		Tag: "latest", Changes: []string{`ENTRYPOINT ["/bin/start"]`},
+		Tag: "2", Changes: []string{`ENTRYPOINT ["/bin/start"]`},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -472,5 +472,30 @@ func TestOrphansAndEventsInDocker(t *testing.T) {
 	}
 	cancel()
 	for range stream { // it closes
+	}
+}
+
+// TestFrozenMachineIsDeletedInDocker: under cgroup v1 a node in which something is frozen does not end when it is killed.
+func TestFrozenMachineIsDeletedInDocker(t *testing.T) {
+	if _, err := os.Stat("/sys/fs/cgroup/freezer"); err != nil {
+		t.Skip("this host has no freezer of cgroup v1: frozen processes can be killed")
+	}
+	c := newTestClient(t)
+	machine := mustCreate(t, c, testSpec("one"))
+	const freeze = `mkdir /sys/fs/cgroup/freezer/pod && { sleep 1000 >/dev/null 2>&1 & } &&
+echo $! >/sys/fs/cgroup/freezer/pod/cgroup.procs && echo FROZEN >/sys/fs/cgroup/freezer/pod/freezer.state && cat /sys/fs/cgroup/freezer/pod/freezer.state`
+	result, err := c.Exec(t.Context(), machine.Key, []string{"/bin/sh", "-c", freeze}, nil)
+	if err != nil || result.ExitCode != 0 || !strings.HasPrefix(string(result.Stdout), "FR") {
+		t.Fatalf("freeze: %+v, %v", result, err)
+	}
+	if err := c.DeleteMachine(t.Context(), machine.Key, machine.UID); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := c.Machine(t.Context(), machine.Key); err != nil || after.Exists || after.VolumeExists {
+		t.Errorf("after the deletion: %+v, %v", after, err)
+	}
+	left, err := c.api.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: c.owned()})
+	if err != nil || len(left.Items) > 0 {
+		t.Errorf("left: %+v, %v", left.Items, err)
 	}
 }

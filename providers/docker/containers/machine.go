@@ -306,7 +306,13 @@ const removalTimeout = 15 * time.Second
 
 // remove removes a container by force, with its anonymous volumes, and returns when it is gone.
 func (c *Client) remove(ctx context.Context, id string) error {
-	return c.ask(ctx, c.bounds.write, func(ctx context.Context) error { return c.removeAnyhow(ctx, id) })
+	return c.ask(ctx, c.bounds.write, func(ctx context.Context) error {
+		err := c.removeAnyhow(ctx, id)
+		if isStuck(err) {
+			return c.removeStuck(ctx, id, err)
+		}
+		return err
+	})
 }
 
 func (c *Client) removeAnyhow(ctx context.Context, id string) error {
