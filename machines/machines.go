@@ -13,7 +13,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -215,24 +214,6 @@ func Suffix(parts ...string) string {
 func hash(text string) uint64 {
 	sum := sha256.Sum256([]byte(text))
 	return binary.BigEndian.Uint64(sum[:8])
-}
-
-// FreeName is Name with a random part that follows from the seed, and is not among the
-// names taken: of the machines there are, and of those planned beside it. Without that a
-// name that happened to come about twice would be met again by every later plan.
-func FreeName(naming string, values map[string]any, taken []string, seed ...string) (string, error) {
-	const attempts = 20
-	for attempt := range attempts {
-		parts := seed
-		if attempt > 0 {
-			parts = append(slices.Clone(seed), "attempt", strconv.Itoa(attempt))
-		}
-		name, err := Name(naming, values, Suffix(parts...))
-		if err != nil || !slices.Contains(taken, name) {
-			return name, err
-		}
-	}
-	return "", fmt.Errorf("machineNaming.template %q gives only names that other Machines have; use {{ .random }} in it", naming)
 }
 
 // Name renders a machine naming template, such as

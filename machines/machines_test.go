@@ -263,22 +263,3 @@ func TestSets(t *testing.T) {
 		t.Error("deletion is not told by its time")
 	}
 }
-
-func TestFreeName(t *testing.T) {
-	const naming = "{{ .machineSet.name }}-{{ .random }}"
-	values := map[string]any{"machineSet": map[string]any{"name": "workers"}}
-	first, err := FreeName(naming, values, nil, "uid", "1")
-	if err != nil || first != "workers-"+Suffix("uid", "1") {
-		t.Fatalf("name %q, %v", first, err)
-	}
-	second, err := FreeName(naming, values, []string{first}, "uid", "1")
-	if err != nil || second == first || !strings.HasPrefix(second, "workers-") {
-		t.Errorf("name %q beside %q, %v", second, first, err)
-	}
-	if again, _ := FreeName(naming, values, []string{first}, "uid", "1"); again != second {
-		t.Errorf("name %q, and %q when asked again", second, again)
-	}
-	if name, err := FreeName("fixed", nil, []string{"fixed"}, "uid"); err == nil || !strings.Contains(err.Error(), "{{ .random }}") {
-		t.Errorf("name %q, error %v; want one that says to use .random", name, err)
-	}
-}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -29,6 +28,9 @@ const rolloutNotServed = "this version does not replace the Machines of a contro
 // membership makes machines complete and brings their number up to what is asked for.
 func membership(s Snapshot) plan.Decision {
 	now, want := active(s), replicas(s.ControlPlane)
+	if noted := noteOrdinal(s); len(noted) > 0 {
+		return plan.Act("NotingOrdinal", "", noted...)
+	}
 	if !s.Template.OK() && (len(now) < want || incomplete(s)) {
 		return templateMissing(s)
 	}
@@ -298,27 +300,39 @@ func machineLabels(s Snapshot) map[string]string {
 	return labels
 }
 
-// newMachine is the machine to add. Its name follows from the control plane's UID, its
-// generation and the machines that are there: the same plan made twice, or from a cache
-// that is behind, arrives at the same name.
+// naming gives the Machines their names.
+func naming(s Snapshot) machines.Naming {
+	template := s.ControlPlane.Spec.MachineNaming.Template
+	if template == "" {
+		template = "{{ .kubeadmControlPlane.name }}-{{ .random }}"
+	}
+	return machines.Naming{
+		Template: template, Owner: s.ControlPlane, There: machines.Names(s.Machines),
+		Values: map[string]any{
+			"kubeadmControlPlane": map[string]any{"name": s.ControlPlane.Name},
+			"cluster":             map[string]any{"name": s.Cluster.Name},
+		},
+	}
+}
+
+// noteOrdinal is due before a Machine is gone, or its name would be given to the next.
+func noteOrdinal(s Snapshot) []plan.Action {
+	value, needed := naming(s).Note()
+	if !needed || len(active(s)) == len(s.Machines) {
+		return nil
+	}
+	intent := plan.Partial(kind, s.ControlPlane)
+	intent.SetAnnotations(map[string]string{machines.NextAnnotation: value})
+	return []plan.Action{plan.Apply{Object: intent, Aspect: "ordinal", Reason: "so that no name is given twice"}}
+}
+
+// newMachine is the machine to add.
 func newMachine(s Snapshot) (*unstructured.Unstructured, error) {
-	seed := []string{string(s.ControlPlane.UID), strconv.FormatInt(s.ControlPlane.Generation, 10)}
-	for _, machine := range s.Machines {
-		seed = append(seed, string(machine.UID))
-	}
-	slices.Sort(seed[2:])
-	naming := s.ControlPlane.Spec.MachineNaming.Template
-	if naming == "" {
-		naming = "{{ .kubeadmControlPlane.name }}-{{ .random }}"
-	}
-	values := map[string]any{
-		"kubeadmControlPlane": map[string]any{"name": s.ControlPlane.Name},
-		"cluster":             map[string]any{"name": s.Cluster.Name},
-	}
-	machineName, err := machines.FreeName(naming, values, machines.Names(s.Machines), seed...)
+	names, err := naming(s).Next(1)
 	if err != nil {
 		return nil, err
 	}
+	machineName := names[0]
 	template := s.ControlPlane.Spec.MachineTemplate
 	infrastructure := template.Spec.InfrastructureRef
 	infrastructureKind := contract.ClonedKind(schema.GroupVersionKind{Group: infrastructure.APIGroup, Kind: infrastructure.Kind})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,8 +82,13 @@ func decide(s Snapshot) plan.Decision {
 // keepNumber removes, completes and makes machines. What is too much goes first: that
 // needs no template, and nothing is to be made for a machine that is to go.
 func keepNumber(s Snapshot) plan.Decision {
+	noted := noteOrdinal(s)
 	if surplus := surplus(s); len(surplus) > 0 {
+		surplus = append(noted, surplus...)
 		return plan.Act(clusterv1.ScalingDownReason, fmt.Sprintf("from %d to %d Machines", len(owned(s)), replicas(s.MachineSet)), surplus...)
+	}
+	if len(noted) > 0 && len(staying(s)) < len(owned(s)) {
+		return plan.Act("NotingOrdinal", "", noted...)
 	}
 	if problem := templateProblem(s); problem != nil {
 		return *problem
@@ -341,32 +345,41 @@ func scaleUp(s Snapshot) plan.Decision {
 	}
 }
 
-// creations are the Machines to add. Their names follow from the set's UID, its
-// generation and the machines that are there, so that the same plan made twice, or
-// made again from a cache that is behind, arrives at the same names.
+// naming gives the Machines their names.
+func naming(s Snapshot) machines.Naming {
+	template := s.MachineSet.Spec.MachineNaming.Template
+	if template == "" {
+		template = "{{ .machineSet.name }}-{{ .random }}"
+	}
+	return machines.Naming{
+		Template: template, Owner: s.MachineSet, There: machines.Names(s.Machines),
+		Values: map[string]any{
+			"machineSet": map[string]any{"name": s.MachineSet.Name},
+			"cluster":    map[string]any{"name": s.MachineSet.Spec.ClusterName},
+		},
+	}
+}
+
+// noteOrdinal is due before a Machine is gone, or its name would be given to the next.
+func noteOrdinal(s Snapshot) []plan.Action {
+	value, needed := naming(s).Note()
+	if !needed {
+		return nil
+	}
+	intent := plan.Partial(kind, s.MachineSet)
+	intent.SetAnnotations(map[string]string{machines.NextAnnotation: value})
+	return []plan.Action{plan.Apply{Object: intent, Aspect: "ordinal", Reason: "so that no name is given twice"}}
+}
+
+// creations are the Machines to add.
 func creations(s Snapshot, count int) ([]plan.Action, error) {
-	seed := []string{string(s.MachineSet.UID), strconv.FormatInt(s.MachineSet.Generation, 10)}
-	for _, machine := range s.Machines {
-		seed = append(seed, string(machine.UID))
+	names, err := naming(s).Next(count)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(seed[2:])
-	naming := s.MachineSet.Spec.MachineNaming.Template
-	if naming == "" {
-		naming = "{{ .machineSet.name }}-{{ .random }}"
-	}
-	values := map[string]any{
-		"machineSet": map[string]any{"name": s.MachineSet.Name},
-		"cluster":    map[string]any{"name": s.MachineSet.Spec.ClusterName},
-	}
-	var actions []plan.Action
-	taken := machines.Names(s.Machines)
-	for ordinal := range count {
-		machineName, err := machines.FreeName(naming, values, taken, append(slices.Clone(seed), strconv.Itoa(ordinal))...)
-		if err != nil {
-			return nil, err
-		}
-		taken = append(taken, machineName)
-		actions = append(actions, plan.Create{Object: newMachine(s, machineName), Reason: "there are fewer Machines than asked for"})
+	actions := make([]plan.Action, len(names))
+	for i, machineName := range names {
+		actions[i] = plan.Create{Object: newMachine(s, machineName), Reason: "there are fewer Machines than asked for"}
 	}
 	return actions, nil
 }
