@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -66,15 +67,27 @@ type keyState struct {
 	retries int
 
 	// tried is the list of actions carried out last, by a hash; repeats is how often
-	// in a row. failed is the list that failed last, by what it does to which object: a
-	// failed action may hold other bytes each time, such as a key that is made afresh.
-	// Before notBefore neither is carried out again. Without this, a plan that succeeds
-	// and changes nothing, or that fails, would be made as fast as the machine can.
+	// in a row, and before notBefore it is not carried out again. Without this, a plan
+	// that succeeds and changes nothing would be made as fast as the machine can.
 	tried     string
 	repeats   int
-	failed    string
+	notBefore time.Time
+	// failing are the lists of actions that failed, by what they do to which object: a
+	// failed action may hold other bytes each time, such as a key that is made afresh.
+	// They are several, because two that fail can take turns.
+	failing map[string]failing
+}
+
+// failing is a list of actions that failed the last time it was tried.
+type failing struct {
+	count     int
+	said      string
 	notBefore time.Time
 }
+
+// failingKept is for how long after its time a list that failed and was not tried again
+// is remembered.
+const failingKept = time.Minute
 
 // thought is what a controller made of a key, with the types taken off.
 type thought struct {
@@ -213,16 +226,22 @@ func (r *run) apply(ctx context.Context, key Key, state *keyState, thought *thou
 		}
 		return r.failed(key, state, thought, action, outline, err), nil
 	}
-	state.failure, state.failed, state.retries = nil, "", 0
+	failed := state.failure != nil
+	state.failure, state.retries = nil, 0
 	if statusErr != nil {
 		return reconcile.Result{}, fmt.Errorf("%s %s: write status: %w", r.kind.Kind, key, statusErr)
 	}
 	if len(thought.actions) > 0 {
+		delete(state.failing, outline)
 		r.observeLatency(key)
 		return reconcile.Result{RequeueAfter: r.done(state, signature)}, nil
 	}
 	state.tried, state.repeats = "", 0
 	r.dropEvent(key)
+	if failed {
+		// The status still shows what failed, and there is no event to come.
+		return reconcile.Result{RequeueAfter: time.Millisecond}, nil
+	}
 	if !thought.recheck.IsZero() {
 		return reconcile.Result{RequeueAfter: max(thought.recheck.Sub(r.engine.now()), 10*time.Millisecond)}, nil
 	}
@@ -271,20 +290,25 @@ func outlineOf(thought *thought) string {
 
 // held is for how long the same actions are not to be carried out again; 0 for others.
 func (s *keyState) held(signature, outline string, now time.Time) time.Duration {
-	if signature == "" || (signature != s.tried && outline != s.failed) || !now.Before(s.notBefore) {
+	if signature == "" {
 		return 0
 	}
-	return s.notBefore.Sub(now)
+	until := s.failing[outline].notBefore
+	if signature == s.tried && s.notBefore.After(until) {
+		until = s.notBefore
+	}
+	return max(until.Sub(now), 0)
 }
 
 // concern reports that the key's object has been replaced by another one, and forgets what
 // was of the earlier one. What was written stays: the cache has still to show it.
 func (s *keyState) concern(uid types.UID) (replaced bool) {
 	replaced = s.uid != "" && s.uid != uid
-	if replaced {
-		*s = keyState{writes: s.writes, eventAt: s.eventAt}
-	}
 	s.uid = uid
+	if replaced {
+		s.failure, s.outcome, s.refused, s.retries = nil, plan.Outcome{}, "", 0
+		s.tried, s.repeats, s.notBefore, s.failing = "", 0, time.Time{}, nil
+	}
 	return replaced
 }
 
@@ -322,24 +346,33 @@ func (s *keyState) retry() reconcile.Result {
 
 // failed remembers what went wrong for the next plan, and says it once.
 func (r *run) failed(key Key, state *keyState, thought *thought, action plan.Action, outline string, err error) reconcile.Result {
-	failure := &plan.Failure{Action: action.String(), Reason: "ActionFailed", Message: err.Error(), At: r.engine.now(), Count: 1}
+	now := r.engine.now()
+	before := state.failing[outline]
+	failure := &plan.Failure{Action: action.String(), Reason: "ActionFailed", Message: err.Error(), At: now, Count: before.count + 1}
 	var reasoned interface{ FailureReason() string }
 	if errors.As(err, &reasoned) {
 		failure.Reason = reasoned.FailureReason()
 	}
-	if state.failure != nil && state.failure.Action == failure.Action {
-		failure.Count = state.failure.Count + 1
-	}
-	if state.failure == nil || state.failure.Action != failure.Action || state.failure.Message != failure.Message {
+	said := failure.Action + ": " + failure.Message
+	if before.said != said {
 		r.log.Error(err, "action failed", "object", key.String(), "action", failure.Action, "reason", failure.Reason)
-		r.event(thought.subject, "Warning", failure.Reason, "Act", failure.Action+": "+failure.Message)
+		r.event(thought.subject, "Warning", failure.Reason, "Act", said)
 	}
 	state.failure = failure
 	pause := min(time.Duration(1<<min(failure.Count, 8))*100*time.Millisecond, 20*time.Second)
-	state.failed, state.notBefore = outline, r.engine.now().Add(pause)
+	state.fails(outline, failing{count: failure.Count, said: said, notBefore: now.Add(pause)}, now)
 	// The failure is part of the next snapshot, so the plan is made again at once to
 	// show it; the actions are tried again when the pause is over.
 	return reconcile.Result{RequeueAfter: 10 * time.Millisecond}
+}
+
+// fails remembers a list that failed, and forgets those that were not tried again.
+func (s *keyState) fails(outline string, what failing, now time.Time) {
+	if s.failing == nil {
+		s.failing = map[string]failing{}
+	}
+	maps.DeleteFunc(s.failing, func(_ string, old failing) bool { return now.Sub(old.notBefore) > failingKept })
+	s.failing[outline] = what
 }
 
 // event records an event. The API takes 1024 bytes of text: what is longer is cut.

@@ -326,6 +326,64 @@ func TestFailuresThatDifferSlowDown(t *testing.T) {
 	}
 }
 
+// TestFailuresThatTakeTurnsSlowDown: two lists of actions that both fail, each planned
+// because the other did.
+func TestFailuresThatTakeTurnsSlowDown(t *testing.T) {
+	tries := 0
+	options := Options{Operators: map[string]Operator{"docker": operator(func() error { tries++; return errors.New("broken") })}}
+	w := newWorld(t, options, append(writesConfigMaps(), Operates("docker")), func(s snapshot) plan.Plan[clusterv1.MachineStatus] {
+		work := plan.Action(plan.Operate{System: "docker", Operation: operation{}, Reason: "r"})
+		if s.LastFailure != nil && s.LastFailure.Action == work.String() {
+			wanted := owned(s.Machine.Name)
+			work = plan.Create{Object: plan.Intent(configMapKind, wanted), Reason: "to record it"}
+		}
+		return plan.Of(plan.Act("Working", "", work), clusterv1.MachineStatus{})
+	}, subject())
+	w.refuse = func(string) error { tries++; return errors.New("no space") }
+	for begin := w.now; w.now.Before(begin.Add(time.Minute)); {
+		result, _ := w.pass()
+		w.now = w.now.Add(max(result.RequeueAfter, time.Millisecond))
+	}
+	if tries > 24 {
+		t.Errorf("both were tried %d times in a minute", tries)
+	}
+	if logged := w.logged("action failed"); logged != 2 {
+		t.Errorf("the two failures were logged %d times, want once each", logged)
+	}
+}
+
+// TestFailureThatIsOverIsNotShown: when what failed need not be done any more, because
+// somebody else has done it, no event comes by which the status would be written anew.
+func TestFailureThatIsOverIsNotShown(t *testing.T) {
+	needed := true
+	options := Options{Operators: map[string]Operator{"docker": operator(func() error { return errors.New("broken") })}}
+	w := newWorld(t, options, append(writesConfigMaps(), Operates("docker")), func(s snapshot) plan.Plan[clusterv1.MachineStatus] {
+		status := clusterv1.MachineStatus{Phase: "Running"}
+		if s.LastFailure != nil {
+			status.Phase = "Failed"
+		}
+		if !needed {
+			return plan.Of(plan.Settle("Done"), status)
+		}
+		return plan.Of(plan.Act("Operating", "", plan.Operate{System: "docker", Operation: operation{}, Reason: "r"}), status)
+	}, subject())
+	w.pass()
+	w.pass()
+	needed = false
+	for range 5 {
+		if result, _ := w.pass(); result.RequeueAfter == 0 {
+			break
+		}
+	}
+	machine := &clusterv1.Machine{}
+	if err := w.server.Get(t.Context(), subjectKey, machine); err != nil {
+		t.Fatal(err)
+	}
+	if machine.Status.Phase != "Running" {
+		t.Errorf("the status shows %q", machine.Status.Phase)
+	}
+}
+
 // TestReplacedObjectBeginsAnew: what is remembered is of one object, not of its name.
 func TestReplacedObjectBeginsAnew(t *testing.T) {
 	options := Options{Operators: map[string]Operator{"docker": operator(func() error { return errors.New("broken") })}}
