@@ -188,7 +188,7 @@ func (r *run) reconcile(ctx context.Context, request reconcile.Request) (reconci
 	r.count(thought.outcome)
 	if reader.awaits {
 		// The CRD's event wakes the key, unless the API takes a moment longer to serve it.
-		thought.recheck = sooner(thought.recheck, reader.now.Add(providerRecheck))
+		thought.recheck = plan.Earliest(thought.recheck, reader.now.Add(providerRecheck))
 	}
 	if len(thought.broken) > 0 {
 		return r.refuse(key, state, thought), nil
@@ -315,13 +315,6 @@ func (s *keyState) concern(uid types.UID) (replaced bool) {
 // providerRecheck is how often a key that waits for a provider is looked at without an
 // event.
 const providerRecheck = 10 * time.Second
-
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
-}
 
 // done notes that actions were carried out, and gives the pause before the next plan:
 // none to speak of, unless the very same ones had just been carried out before.

@@ -51,13 +51,19 @@ func (n Naming) Next(count int) ([]string, error) {
 // Note is the value that NextAnnotation has to get before a machine goes; needed is false
 // when it has it, or when names cannot be given at all.
 func (n Naming) Note() (value string, needed bool) {
-	next := n.noted()
-	for range n.There {
-		name, err := n.name(next)
-		if err != nil || !slices.Contains(n.There, name) {
-			break
+	// A machine that went while nothing could be noted, as of an owner that is paused,
+	// leaves a hole: a few of them are looked across.
+	const holes = 10
+	next, previous := n.noted(), ""
+	for ordinal := next; ordinal < n.noted()+len(n.There)+holes; ordinal++ {
+		name, err := n.name(ordinal)
+		if err != nil || name == previous {
+			return "", false
 		}
-		next++
+		if slices.Contains(n.There, name) {
+			next = ordinal + 1
+		}
+		previous = name
 	}
 	return strconv.Itoa(next), next > n.noted()
 }

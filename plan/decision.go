@@ -39,6 +39,18 @@ func (d Decision) At(recheck time.Time) Decision {
 	return d
 }
 
+// Earliest is the first of some times at which to look again; zero times do not count, and
+// it is zero when there are no others.
+func Earliest(times ...time.Time) time.Time {
+	var first time.Time
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
 // Of is the plan of a decision and a status.
 func Of[Status any](d Decision, status Status) Plan[Status] {
 	return Plan[Status]{Outcome: d.Outcome, Actions: d.Actions, Status: status, Recheck: d.Recheck}

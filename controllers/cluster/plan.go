@@ -41,19 +41,9 @@ func Plan(s Snapshot) plan.Plan[clusterv1.ClusterStatus] {
 	if len(decided.Actions) == 0 {
 		_, controlPlaneDue := reporting(s, true)
 		_, workersDue := reporting(s, false)
-		decided.Recheck = earliest(decided.Recheck, connectionGraceEnd(s), controlPlaneDue, workersDue)
+		decided.Recheck = plan.Earliest(decided.Recheck, connectionGraceEnd(s), controlPlaneDue, workersDue)
 	}
 	return plan.Of(decided, status(s, decided.Outcome))
-}
-
-func earliest(times ...time.Time) time.Time {
-	var first time.Time
-	for _, t := range times {
-		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
-			first = t
-		}
-	}
-	return first
 }
 
 func decide(s Snapshot) plan.Decision {

@@ -371,7 +371,7 @@ func observeControlPlane(ctx context.Context, reader engine.Reader, s *Snapshot)
 		return nil
 	}
 	object, err := reader.Contract(ctx, "ControlPlane", contract.RefFrom(s.Cluster.Spec.ControlPlaneRef), s.Cluster.Namespace)
-	if apierrors.IsNotFound(err) || errors.Is(err, engine.ErrNoProvider) {
+	if apierrors.IsNotFound(err) || errors.Is(err, engine.ErrNoProvider) || errors.Is(err, engine.ErrNotListed) {
 		return nil
 	}
 	if err != nil {

@@ -76,6 +76,9 @@ func decide(s Snapshot) plan.Decision {
 	if !hasFinalizer(s) {
 		return plan.Act("Claiming", "", plan.AddFinalizer(kind, s.ControlPlane, controlplanev1.KubeadmControlPlaneFinalizer))
 	}
+	if noted := noteOrdinal(s); len(noted) > 0 {
+		return plan.Act("NotingOrdinal", "", noted...)
+	}
 	decision := membership(s)
 	certificates := certificateProblem(s)
 	if certificates != nil {
@@ -94,9 +97,9 @@ func decide(s Snapshot) plan.Decision {
 		return plan.Act("UpdatingMachines", "", changes...)
 	}
 	if kubeconfig != nil && certificates == nil {
-		decision = kubeconfig.At(sooner(kubeconfig.Recheck, decision.Recheck))
+		decision = kubeconfig.At(plan.Earliest(kubeconfig.Recheck, decision.Recheck))
 	}
-	return decision.At(sooner(decision.Recheck, recheck(s)))
+	return decision.At(plan.Earliest(decision.Recheck, recheck(s)))
 }
 
 // clusterMissing is what to say where there is no Cluster to serve.
@@ -115,13 +118,6 @@ func clusterMissing(s Snapshot) plan.Decision {
 		return plan.Block("NameTaken", fmt.Sprintf("KubeadmControlPlane %s belongs to Cluster %s with UID %s, and Cluster %s names it in its spec.controlPlaneRef; make another KubeadmControlPlane for that one",
 			s.ControlPlane.Name, owner.Name, owner.UID, strings.Join(s.Claims, " and ")))
 	}
-}
-
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
-		return b
-	}
-	return a
 }
 
 // recheck is when to look again at what no event tells of: the pods, and the Secrets.

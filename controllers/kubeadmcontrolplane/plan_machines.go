@@ -28,9 +28,6 @@ const rolloutNotServed = "this version does not replace the Machines of a contro
 // membership makes machines complete and brings their number up to what is asked for.
 func membership(s Snapshot) plan.Decision {
 	now, want := active(s), replicas(s.ControlPlane)
-	if noted := noteOrdinal(s); len(noted) > 0 {
-		return plan.Act("NotingOrdinal", "", noted...)
-	}
 	if !s.Template.OK() && (len(now) < want || incomplete(s)) {
 		return templateMissing(s)
 	}
@@ -317,8 +314,11 @@ func naming(s Snapshot) machines.Naming {
 
 // noteOrdinal is due before a Machine is gone, or its name would be given to the next.
 func noteOrdinal(s Snapshot) []plan.Action {
+	if len(active(s)) == len(s.Machines) {
+		return nil
+	}
 	value, needed := naming(s).Note()
-	if !needed || len(active(s)) == len(s.Machines) {
+	if !needed {
 		return nil
 	}
 	intent := plan.Partial(kind, s.ControlPlane)
@@ -357,10 +357,6 @@ func newMachine(s Snapshot) (*unstructured.Unstructured, error) {
 	return plan.Intent(machineKind, machine), nil
 }
 
-// nodeDeletionTimeout is what the API fills in for a Machine that does not say, in
-// seconds. It is stated, for what is not stated is taken out again (see plan.Follow).
-const nodeDeletionTimeout = 10
-
 // setInPlace sets what of a machine's spec follows the control plane's without a new host.
 func setInPlace(s Snapshot, spec *clusterv1.MachineSpec) {
 	template := s.ControlPlane.Spec.MachineTemplate.Spec
@@ -371,7 +367,8 @@ func setInPlace(s Snapshot, spec *clusterv1.MachineSpec) {
 		NodeDeletionTimeoutSeconds:     template.Deletion.NodeDeletionTimeoutSeconds,
 	}
 	if spec.Deletion.NodeDeletionTimeoutSeconds == nil {
-		spec.Deletion.NodeDeletionTimeoutSeconds = new(int32(nodeDeletionTimeout))
+		// The API fills it in, so it has to be stated: see plan.Follow.
+		spec.Deletion.NodeDeletionTimeoutSeconds = new(clusterv1.DefaultNodeDeletionTimeoutSeconds)
 	}
 	spec.Taints = slices.Clone(template.Taints)
 }

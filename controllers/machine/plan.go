@@ -38,18 +38,8 @@ var (
 func Plan(s Snapshot) plan.Plan[clusterv1.MachineStatus] {
 	decided := decide(s)
 	shown := status(s, decided.Outcome)
-	decided.Recheck = earliest(decided.Recheck, availableAt(s, shown), connectionDownAt(s))
+	decided.Recheck = plan.Earliest(decided.Recheck, availableAt(s, shown), connectionDownAt(s))
 	return plan.Of(decided, shown)
-}
-
-func earliest(times ...time.Time) time.Time {
-	var first time.Time
-	for _, t := range times {
-		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
-			first = t
-		}
-	}
-	return first
 }
 
 // decide goes through what can stand in the way, in order; the first that does has

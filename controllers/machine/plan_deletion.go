@@ -121,7 +121,7 @@ func nodeDeletion(s Snapshot) *plan.Decision {
 		step = plan.Wait(clusterv1.DeletingNodeReason, fmt.Sprintf("the Node of the Machine cannot be read: %s", s.Node.Err)).
 			At(s.Now.Add(recheckStuck))
 		if timeout > 0 {
-			step = step.At(earliest(step.Recheck, until))
+			step = step.At(plan.Earliest(step.Recheck, until))
 		}
 		return &step
 	}

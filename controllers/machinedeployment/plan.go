@@ -41,9 +41,8 @@ var (
 // Plan decides what to do for a MachineDeployment.
 func Plan(s Snapshot) plan.Plan[clusterv1.MachineDeploymentStatus] {
 	decided := decide(s)
-	if _, due := reporting(s); !due.IsZero() && (decided.Recheck.IsZero() || due.Before(decided.Recheck)) {
-		decided.Recheck = due
-	}
+	_, due := reporting(s)
+	decided.Recheck = plan.Earliest(decided.Recheck, due)
 	return plan.Of(decided, status(s, decided.Outcome))
 }
 

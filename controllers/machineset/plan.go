@@ -40,9 +40,8 @@ var (
 // Plan decides what to do for a MachineSet.
 func Plan(s Snapshot) plan.Plan[clusterv1.MachineSetStatus] {
 	decided := decide(s)
-	if _, due := reporting(s); !due.IsZero() && (decided.Recheck.IsZero() || due.Before(decided.Recheck)) {
-		decided.Recheck = due
-	}
+	_, due := reporting(s)
+	decided.Recheck = plan.Earliest(decided.Recheck, due)
 	return plan.Of(decided, status(s, decided.Outcome))
 }
 
@@ -82,13 +81,14 @@ func decide(s Snapshot) plan.Decision {
 // keepNumber removes, completes and makes machines. What is too much goes first: that
 // needs no template, and nothing is to be made for a machine that is to go.
 func keepNumber(s Snapshot) plan.Decision {
-	noted := noteOrdinal(s)
 	if surplus := surplus(s); len(surplus) > 0 {
-		surplus = append(noted, surplus...)
+		surplus = append(noteOrdinal(s), surplus...)
 		return plan.Act(clusterv1.ScalingDownReason, fmt.Sprintf("from %d to %d Machines", len(owned(s)), replicas(s.MachineSet)), surplus...)
 	}
-	if len(noted) > 0 && len(staying(s)) < len(owned(s)) {
-		return plan.Act("NotingOrdinal", "", noted...)
+	if len(staying(s)) < len(owned(s)) {
+		if noted := noteOrdinal(s); len(noted) > 0 {
+			return plan.Act("NotingOrdinal", "", noted...)
+		}
 	}
 	if problem := templateProblem(s); problem != nil {
 		return *problem
