@@ -150,7 +150,7 @@ clean: ## take the clusters, the management cluster, its data and bin/ away
 
 clean-images: clean ## and also the images, and the cache they are built from
 	@scripts/prerequisites engine
-	docker images -q --filter reference=slipway/node --filter reference=slipway/haproxy | sort -u | xargs -r docker rmi -f >/dev/null
+	docker images -q --filter reference=slipway/node --filter reference=slipway/haproxy --filter reference=slipway.dev/network | sort -u | xargs -r docker rmi -f >/dev/null
 	scripts/prerequisites stop-engine
 	cache=$(CACHE_DIR)
 	for part in binaries base images debs build.lock; do

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-project/slipway/nodeimage"
+	"github.com/slipway-project/slipway/providers/docker/containers"
 )
 
 func (t *tool) imageCommand() *cobra.Command {
@@ -69,7 +71,7 @@ func (t *tool) imageBuild(ctx context.Context, flags imageFlags, node bool) erro
 		return err
 	}
 	p := newProgress(t.err, t.now)
-	options := nodeimage.Options{Version: version, SourceDir: flags.source, NoCache: flags.noCache, Progress: p.follow(nil)}
+	options := nodeimage.Options{Version: version, SourceDir: flags.source, NoCache: flags.noCache, Docker: imageEngine(), Progress: p.follow(nil)}
 	options.Notice = func(text string) { p.say("%s", text) }
 	tell := func(image nodeimage.Image) { p.say("%s", builtLine(image)) }
 	if err := nodeimage.BuildAll(ctx, options, tell, imageBuilds(flags, node)...); err != nil {
@@ -77,6 +79,15 @@ func (t *tool) imageBuild(ctx context.Context, flags imageFlags, node bool) erro
 		return err
 	}
 	return nil
+}
+
+// imageEngine is the address of the engine that images belong into where the user names
+// none: the one that the management cluster's machines are in. It is empty for none.
+func imageEngine() string {
+	if os.Getenv(client.EnvOverrideHost) != "" {
+		return ""
+	}
+	return containers.RecordedHost(engineRecord(kubeconfigHomes("")))
 }
 
 // imageBuilds are the images that are asked for: with a node image those that
@@ -133,15 +144,18 @@ func (t *tool) imageListCommand() *cobra.Command {
 	return command
 }
 
+// builtHere are the names of the images that slipway image build makes.
+var builtHere = []string{nodeimage.NodeRepository, nodeimage.LoadBalancerRepository, nodeimage.NetworkRepository}
+
 func listImages(ctx context.Context) ([]listedImage, error) {
-	api, err := nodeimage.Connect(ctx, "")
+	api, err := nodeimage.Connect(ctx, imageEngine())
 	if err != nil {
 		return nil, err
 	}
 	defer api.Close()
 	asking, done := context.WithTimeout(ctx, answerLimit)
 	defer done()
-	found, err := api.ImageList(asking, client.ImageListOptions{Filters: client.Filters{}.Add("reference", nodeimage.NodeRepository, nodeimage.LoadBalancerRepository)})
+	found, err := api.ImageList(asking, client.ImageListOptions{Filters: client.Filters{}.Add("reference", builtHere...)})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -152,7 +166,8 @@ func listImages(ctx context.Context) ([]listedImage, error) {
 	for _, item := range found.Items {
 		for _, name := range item.RepoTags {
 			name = strings.TrimPrefix(name, "localhost/") // Podman's, for names without a registry
-			if strings.HasPrefix(name, nodeimage.NodeRepository+":") || strings.HasPrefix(name, nodeimage.LoadBalancerRepository+":") {
+			repository, _, _ := strings.Cut(name, ":")
+			if slices.Contains(builtHere, repository) {
 				images = append(images, listedImage{Name: name, Present: true, Size: item.Size, Created: time.Unix(item.Created, 0).UTC()})
 			}
 		}

@@ -5,6 +5,7 @@ package containers
 import (
 	"errors"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -180,5 +181,34 @@ func TestHostWithoutModules(t *testing.T) {
 	spec.Key.Name = "two"
 	if _, err := c.CreateMachine(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "extraMounts") {
 		t.Errorf("without the user's folder: %v", err)
+	}
+}
+
+// A container for thawing that was made and not started, and a record that outlived the network, are rests of a crash.
+func TestRestsOfACrashDoNotKeepTheNetwork(t *testing.T) {
+	engine := newMemoryEngine(t)
+	file := filepath.Join(t.TempDir(), "container-engine.json")
+	c := engine.client(Options{Record: file})
+	machine, err := c.CreateMachine(t.Context(), testSpec("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DeleteMachine(t.Context(), machine.Key, machine.UID); err != nil {
+		t.Fatal(err)
+	}
+	thawer := func(state State) {
+		engine.containers["thawer"] = &memoryContainer{ID: "thawer", Name: "busy", State: string(state), Labels: map[string]string{LabelManagementCluster: "m1", LabelRole: string(roleThaw)}}
+	}
+	thawer(StateRunning)
+	if gone, err := c.DeleteNetwork(t.Context()); gone || err != nil || engine.containers["thawer"] == nil {
+		t.Errorf("while one thaws: gone %t, %v; containers %v", gone, err, engine.containers)
+	}
+	thawer(StateCreated)
+	engine.networks = map[string]*memoryNetwork{}
+	if gone, err := c.DeleteNetwork(t.Context()); !gone || err != nil || len(engine.containers) > 0 {
+		t.Errorf("after a crash: gone %t, %v; containers %v", gone, err, engine.containers)
+	}
+	if text := recorded(t, file); text != "" || RecordedHost(file) != "" {
+		t.Errorf("nothing is left and the engine is still remembered: %s", text)
 	}
 }

@@ -254,7 +254,8 @@ func (e *memoryEngine) container(w http.ResponseWriter, request *http.Request, p
 	case "json":
 		list := []any{}
 		for _, id := range slices.Sorted(maps.Keys(e.containers)) {
-			if one := e.containers[id]; chosen(one.Labels, e.filters(request, "label")) {
+			states := e.filters(request, "status")
+			if one := e.containers[id]; chosen(one.Labels, e.filters(request, "label")) && (len(states) == 0 || slices.Contains(states, one.State)) {
 				list = append(list, map[string]any{"Id": one.ID, "Names": []string{"/" + one.Name}, "Labels": one.Labels, "State": one.State})
 			}
 		}

@@ -224,15 +224,15 @@ func (c *Client) deleteNetwork(ctx context.Context) (gone bool, err error) {
 		return false, fmt.Errorf("read network %s: %w", c.NetworkName(), explain(err))
 	}
 	found = slices.DeleteFunc(found, func(n network.Inspect) bool { return n.Labels[LabelManagementCluster] != c.id })
-	if len(found) == 0 {
-		return true, nil
+	if err := c.removeThawers(ctx); err != nil {
+		return false, err
 	}
 	users, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: c.owned()})
 	if err != nil {
 		return false, fmt.Errorf("list users of network %s: %w", c.NetworkName(), err)
 	}
 	if len(users.Items) > 0 {
-		return false, nil
+		return len(found) == 0, nil
 	}
 	for _, one := range found {
 		err := c.removeNetwork(ctx, one.ID)

@@ -53,6 +53,20 @@ func readRecord(path, managementID string) (record, error) {
 	return found, nil
 }
 
+// RecordedHost is the address of the engine that a record names, for whoever has to use the same one: images have to be
+// where the machines are. It is empty where there is no record that can be read.
+func RecordedHost(path string) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	var found record
+	if err := json.Unmarshal(content, &found); err != nil {
+		return ""
+	}
+	return found.Host
+}
+
 // of is the record of an engine.
 func (c *Client) of(engine Engine) record {
 	return record{ManagementCluster: c.id, Host: engine.Host, Engine: engine.Name, ID: engine.ID}

@@ -56,14 +56,16 @@ func (c *Client) thaw(ctx context.Context, id string) (done bool, err error) {
 		AutoRemove: true, NetworkMode: "none", CgroupnsMode: container.CgroupnsModeHost, SecurityOpt: []string{"apparmor=unconfined"},
 		Mounts: []mount.Mount{{Type: mount.TypeBind, Source: "/sys/fs/cgroup", Target: "/host-cgroup"}},
 	}
+	if err := c.removeThawers(ctx); err != nil {
+		return false, err
+	}
 	created, err := c.api.ContainerCreate(ctx, client.ContainerCreateOptions{Config: config, HostConfig: host})
 	if err != nil {
 		return false, err
 	}
 	wait := c.api.ContainerWait(ctx, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if err := c.start(ctx, created.ID); err != nil {
-		_, removal := c.api.ContainerRemove(ctx, created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		return false, errors.Join(err, removal)
+		return false, errors.Join(err, c.removeThawers(context.WithoutCancel(ctx)))
 	}
 	select {
 	case result := <-wait.Result:
@@ -71,6 +73,25 @@ func (c *Client) thaw(ctx context.Context, id string) (done bool, err error) {
 	case err := <-wait.Error:
 		return false, err
 	}
+}
+
+// removeThawers removes containers for thawing that were made and not started, as by a crash in between: of those that
+// were, the engine takes care.
+func (c *Client) removeThawers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.bounds.read)
+	defer cancel()
+	left, err := c.api.ContainerList(ctx, client.ContainerListOptions{
+		All: true, Filters: c.owned().Add("label", LabelRole+"="+string(roleThaw)).Add("status", string(StateCreated)),
+	})
+	if err != nil {
+		return fmt.Errorf("list containers for thawing: %w", err)
+	}
+	for _, item := range left.Items {
+		if _, err := c.api.ContainerRemove(ctx, item.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !isNotFound(err) {
+			return fmt.Errorf("remove container %s: %w", containerName(item), err)
+		}
+	}
+	return nil
 }
 
 // removeStuck removes a container that did not end when it was killed; stuck is what the engine said.
