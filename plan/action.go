@@ -197,11 +197,20 @@ func (a Patch) String() string {
 			if err != nil {
 				raw = []byte(fmt.Sprintf("%v", operation.Value))
 			}
-			value = " " + string(raw)
+			value = " " + shortened(string(raw))
 		}
 		parts = append(parts, operation.Op+" "+operation.Path+value)
 	}
 	return fmt.Sprintf("patch %s: %s", a.On, strings.Join(parts, "; "))
+}
+
+// shortened keeps a line of a log or an event to a length that can be read.
+func shortened(text string) string {
+	const limit = 300
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + fmt.Sprintf(" ... (%d bytes)", len(text))
 }
 
 func (a Delete) String() string { return "delete " + a.On.String() }

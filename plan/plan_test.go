@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -219,6 +220,13 @@ func TestVerbs(t *testing.T) {
 	verbs := []string{Create{}.Verb(), Apply{}.Verb(), Patch{}.Verb(), Delete{}.Verb(), Operate{}.Verb()}
 	if !slices.Equal(verbs, []string{"create", "patch", "patch", "delete", "operate"}) {
 		t.Errorf("verbs: %v", verbs)
+	}
+}
+
+func TestLongPatchesAreCut(t *testing.T) {
+	patch := Patch{On: RefTo(machineKind, object(machineKind, "m", "u")), Operations: []PatchOperation{{Op: "replace", Path: "/a", Value: strings.Repeat("é", 5000)}}}
+	if text := patch.String(); len(text) > 400 || !utf8.ValidString(text) || !strings.HasSuffix(text, " ... (10002 bytes)") {
+		t.Errorf("printed with %d bytes: %.400s", len(text), text)
 	}
 }
 
