@@ -48,7 +48,7 @@ var buildSettings = []string{
 // will be built. (The working directory's module may ask for another toolchain,
 // or for one that cannot be had.)
 func findToolchain(ctx context.Context, module string) (toolchain, error) {
-	path, err := findProgram("go", "compiling Kubernetes", "install Go 1.26 or newer (https://go.dev/dl) and run this again")
+	path, err := findProgram("go", "compiling Kubernetes", "install Go 1.26.6 or newer (https://go.dev/dl) and run this again")
 	if err != nil {
 		return toolchain{}, err
 	}
