@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks everything that can be checked without running anything for real: format, vet, lint, tidiness of every module,
-# generated files, the rules of the house, goldens and laws. It changes nothing in the tree. Run from anywhere:
+# Checks everything that can be checked without running anything for real: format, lint (go vet among it), tidiness of every
+# module, generated files, the rules of the house, goldens and laws. It changes nothing in the tree. Run from anywhere:
 #
 #   test/lint/check.sh              all of it
-#   test/lint/check.sh lint tidy    only these steps (format vet lint tidy generated tests)
+#   test/lint/check.sh lint tidy    only these steps (format lint tidy generated tests)
 #
 # Needs Go and what is in Go's module cache (or a way to fill it). Warm it takes less than two minutes on two cores; the
 # first time it also builds the linter, which takes as long again.
@@ -27,14 +27,6 @@ check_format() {
 	local wrong
 	wrong=$(find . -name '*.go' -not -path './.git/*' -not -path './.cache/*' -not -path './bin/*' -print0 | xargs -0 gofmt -l)
 	[ -z "$wrong" ] || { printf 'not formatted (gofmt -w):\n%s\n' "$wrong"; return 1; }
-}
-
-check_vet() {
-	local module code=0
-	for module in $(existing "${ours[@]}"); do
-		(cd "$module" && go vet ./...) || code=1
-	done
-	return $code
 }
 
 check_lint() {
@@ -80,9 +72,9 @@ check_tests() {
 
 failed=()
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(format vet lint tidy generated tests)
+[ ${#steps[@]} -gt 0 ] || steps=(format lint tidy generated tests)
 for step in "${steps[@]}"; do
-	declare -F "check_$step" >/dev/null || { echo "check.sh: there is no step $step; there are format vet lint tidy generated tests" >&2; exit 2; }
+	declare -F "check_$step" >/dev/null || { echo "check.sh: there is no step $step; there are format lint tidy generated tests" >&2; exit 2; }
 	began=$SECONDS
 	if output=$("check_$step" 2>&1); then
 		printf 'ok    %-10s %4ds\n' "$step" $((SECONDS - began))
