@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -88,9 +90,29 @@ func perform(ctx context.Context, writer client.Client, action plan.Action, owne
 			return nil, client.IgnoreNotFound(err)
 		}
 		return &written{kind: action.On.GroupVersionKind, key: client.ObjectKeyFromObject(object), uid: uid, deleted: true}, nil
+	case plan.Evict:
+		return nil, performEvict(ctx, writer, action)
 	default:
 		return nil, fmt.Errorf("%s: no way to carry out a %T", action, action)
 	}
+}
+
+// performEvict asks for an eviction. What the budgets refuse is left for the next plan,
+// and so is a Pod that was replaced by another one of its name: both show in what is read
+// next.
+func performEvict(ctx context.Context, writer client.Client, action plan.Evict) error {
+	uid := action.On.UID
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: action.On.Namespace, Name: action.On.Name}}
+	err := writer.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+		DeleteOptions: &metav1.DeleteOptions{
+			GracePeriodSeconds: action.GracePeriodSeconds, Preconditions: &metav1.Preconditions{UID: &uid},
+		},
+	})
+	if apierrors.IsTooManyRequests(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return client.IgnoreNotFound(err)
 }
 
 func performApply(ctx context.Context, writer client.Client, action plan.Apply, owner client.FieldOwner) (*written, error) {

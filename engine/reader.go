@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-project/slipway/contract"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/plan"
 )
 
@@ -67,6 +68,13 @@ type Workloads interface {
 	Probe(cluster Key) Probe
 	// Subscribe streams what changes, until the context ends.
 	Subscribe(ctx context.Context) <-chan WorkloadEvent
+	// Etcd asks the etcd members that run as static pods on the Nodes named, all at the
+	// same time and each within a few seconds. A member that does not answer is an answer
+	// of the view with its error; the error is for when nobody gave the list of members,
+	// and ErrNotConnected as for Reader.
+	Etcd(ctx context.Context, cluster Key, nodes []string) (etcd.View, error)
+	// CertificateExpiry is when the certificate ends that the API server on a Node shows.
+	CertificateExpiry(ctx context.Context, cluster Key, node string) (time.Time, error)
 }
 
 // Probe is the state of the connection to a workload cluster.

@@ -46,7 +46,7 @@ func (r Ref) String() string {
 }
 
 // Action is one write, fully decided. The set is sealed: Create, Apply, Patch,
-// Delete and Operate.
+// Delete, Evict and Operate.
 type Action interface {
 	fmt.Stringer
 	// Target is the object written.
@@ -106,6 +106,17 @@ type Delete struct {
 	Reason string
 }
 
+// Evict asks the API server of a workload cluster to remove exactly the Pod with the UID
+// in On, if the disruption budgets that cover it allow that. A refusal for their sake is an
+// answer and no failure: the next plan sees the budgets and says which one it is.
+type Evict struct {
+	On Ref
+	// GracePeriodSeconds is how long the Pod may take to end, in seconds; nil leaves it to
+	// the Pod.
+	GracePeriodSeconds *int64
+	Reason             string
+}
+
 // Operate is a write to a system that is not a Kubernetes API, such as a
 // container engine. System names the operator that carries it out.
 type Operate struct {
@@ -126,6 +137,7 @@ func (Create) sealed()  {}
 func (Apply) sealed()   {}
 func (Patch) sealed()   {}
 func (Delete) sealed()  {}
+func (Evict) sealed()   {}
 func (Operate) sealed() {}
 
 // Verb is "create".
@@ -139,6 +151,9 @@ func (Patch) Verb() string { return "patch" }
 
 // Verb is "delete".
 func (Delete) Verb() string { return "delete" }
+
+// Verb is "evict".
+func (Evict) Verb() string { return "evict" }
 
 // Verb is "operate".
 func (Operate) Verb() string { return "operate" }
@@ -156,6 +171,9 @@ func (a Patch) Because() string { return a.Reason }
 func (a Delete) Because() string { return a.Reason }
 
 // Because gives the reason.
+func (a Evict) Because() string { return a.Reason }
+
+// Because gives the reason.
 func (a Operate) Because() string { return a.Reason }
 
 // Target is the object that is made.
@@ -169,6 +187,9 @@ func (a Patch) Target() Ref { return a.On }
 
 // Target is the object removed.
 func (a Delete) Target() Ref { return a.On }
+
+// Target is the Pod.
+func (a Evict) Target() Ref { return a.On }
 
 // Target is the object on whose behalf the system is changed.
 func (a Operate) Target() Ref { return a.Operation.Subject() }
@@ -214,6 +235,8 @@ func shortened(text string) string {
 }
 
 func (a Delete) String() string { return "delete " + a.On.String() }
+
+func (a Evict) String() string { return "evict " + a.On.String() }
 
 func (a Operate) String() string { return a.System + ": " + a.Operation.String() }
 

@@ -51,7 +51,7 @@ func (m memory) List(ctx context.Context, list client.ObjectList, options ...cli
 func (m memory) Live() client.Reader         { return noting{m.Reader, m.live} }
 func (m memory) Now() time.Time              { return testTime }
 func (m memory) LastFailure() *plan.Failure  { return nil }
-func (m memory) Workloads() engine.Workloads { return workloads{m.workload} }
+func (m memory) Workloads() engine.Workloads { return workloads{workload: m.workload} }
 
 func (m memory) Contract(context.Context, string, contract.Ref, string) (*contract.Object, error) {
 	return nil, engine.ErrNoProvider
@@ -68,7 +68,10 @@ func (n noting) Get(ctx context.Context, key client.ObjectKey, object client.Obj
 	return n.Reader.Get(ctx, key, object, options...)
 }
 
-type workloads struct{ workload client.Client }
+type workloads struct {
+	engine.Workloads
+	workload client.Client
+}
 
 func (w workloads) Reader(ctx context.Context, key engine.Key) (client.Reader, error) {
 	return w.Writer(ctx, key)

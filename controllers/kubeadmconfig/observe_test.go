@@ -48,13 +48,16 @@ func (m memory) Live() client.Reader {
 
 func (m memory) Now() time.Time              { return testTime }
 func (m memory) LastFailure() *plan.Failure  { return nil }
-func (m memory) Workloads() engine.Workloads { return workloads{m.workload} }
+func (m memory) Workloads() engine.Workloads { return workloads{workload: m.workload} }
 
 func (m memory) Contract(context.Context, string, contract.Ref, string) (*contract.Object, error) {
 	return nil, engine.ErrNoProvider
 }
 
-type workloads struct{ workload client.Client }
+type workloads struct {
+	engine.Workloads
+	workload client.Client
+}
 
 func (w workloads) Reader(ctx context.Context, key engine.Key) (client.Reader, error) {
 	return w.Writer(ctx, key)

@@ -45,7 +45,7 @@ type memory struct {
 func (m memory) Live() client.Reader         { return m.Reader }
 func (m memory) Now() time.Time              { return testTime }
 func (m memory) LastFailure() *plan.Failure  { return nil }
-func (m memory) Workloads() engine.Workloads { return workloads{m.workload, m.probe} }
+func (m memory) Workloads() engine.Workloads { return workloads{workload: m.workload, probe: m.probe} }
 
 func (m memory) Contract(ctx context.Context, _ string, ref contract.Ref, namespace string) (*contract.Object, error) {
 	if ref.Kind == m.unlisted {
@@ -60,6 +60,7 @@ func (m memory) Contract(ctx context.Context, _ string, ref contract.Ref, namesp
 }
 
 type workloads struct {
+	engine.Workloads
 	workload client.Client
 	probe    engine.Probe
 }

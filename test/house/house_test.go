@@ -150,14 +150,15 @@ var imports = map[string][]string{
 	"machines":    {"api", "conditions"},
 	"bootstrap":   {"api"},
 	"credentials": {"api"},
-	"engine":      {"api", "contract", "plan"},
-	"workload":    {"api", "credentials", "engine"},
-	"controllers": {"api", "bootstrap", "conditions", "contract", "credentials", "deploy", "engine", "machines", "plan"},
+	"etcd":        {"plan"},
+	"engine":      {"api", "contract", "etcd", "plan"},
+	"workload":    {"api", "credentials", "engine", "etcd"},
+	"controllers": {"api", "bootstrap", "conditions", "contract", "credentials", "deploy", "engine", "etcd", "machines", "plan"},
 	"providers":   {"api", "bootstrap", "conditions", "contract", "credentials", "engine", "machines", "plan"},
 	"standalone":  {"api", "conditions", "contract", "credentials", "engine", "machines", "plan", "workload"},
 	"cli":         {"api", "conditions", "contract", "credentials", "deploy", "engine", "machines", "nodeimage", "plan", "providers", "standalone"},
-	"cmd":         {"api", "cli", "controllers", "deploy", "engine", "providers", "standalone", "workload"},
-	"test": {"api", "bootstrap", "cli", "conditions", "contract", "controllers", "credentials", "deploy", "engine", "machines", "nodeimage",
+	"cmd":         {"api", "cli", "controllers", "deploy", "engine", "etcd", "providers", "standalone", "workload"},
+	"test": {"api", "bootstrap", "cli", "conditions", "contract", "controllers", "credentials", "deploy", "engine", "etcd", "machines", "nodeimage",
 		"plan", "providers", "standalone", "workload"},
 }
 
@@ -264,7 +265,7 @@ func TestPlansArePure(t *testing.T) {
 		if strings.HasPrefix(folder, "controllers/") || strings.HasPrefix(folder, "providers/docker/docker") {
 			return strings.HasPrefix(name, "plan") || strings.HasPrefix(name, "status")
 		}
-		return slices.Contains([]string{"plan/", "contract/", "conditions/", "machines/"}, folder)
+		return slices.Contains([]string{"plan/", "contract/", "conditions/", "etcd/", "machines/"}, folder)
 	})
 	impureImports := regexp.MustCompile(`^(os|net|net/http|math/rand|math/rand/v2|crypto/rand|k8s\.io/client-go|sigs\.k8s\.io/controller-runtime)$|^(os|k8s\.io/client-go|sigs\.k8s\.io/controller-runtime)/`)
 	impureCalls := []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "metav1.Now"}
