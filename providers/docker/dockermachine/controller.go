@@ -46,6 +46,7 @@ func Controller(docker *containers.Connector, networkImage string) engine.Contro
 		},
 		Outputs: []engine.Output{
 			engine.Writes(kind, "patch", "patch status"),
+			engine.Writes(machineKind, "patch"),
 			engine.Operates(operations.System),
 		},
 		Observe: observer.observe,

@@ -15,6 +15,7 @@ import (
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
 	"github.com/slipway-project/slipway/providers/docker/cloudconfig"
 	"github.com/slipway-project/slipway/providers/docker/containers"
@@ -28,6 +29,9 @@ type Snapshot struct {
 	// Machine is the owner, Cluster its cluster; nil until there is one.
 	Machine *clusterv1.Machine
 	Cluster *clusterv1.Cluster
+	// OtherControlPlanes are how many other control-plane Machines of the cluster run and
+	// are to stay. They are counted only for one that is being deleted.
+	OtherControlPlanes int
 	// Container is unknown when the engine does not answer.
 	Container plan.Known[containers.Machine]
 	// ProviderID is that of the container, whether it is there or not.
@@ -110,6 +114,24 @@ func observeOwners(ctx context.Context, reader engine.Reader, snapshot *Snapshot
 		snapshot.Cluster = cluster
 	case !apierrors.IsNotFound(err):
 		return fmt.Errorf("read Cluster: %w", err)
+	}
+	return observeOthers(ctx, reader, snapshot)
+}
+
+// observeOthers counts the control planes that clients of one that goes can go to.
+func observeOthers(ctx context.Context, reader engine.Reader, snapshot *Snapshot) error {
+	if snapshot.Machine.DeletionTimestamp == nil || !machines.IsControlPlane(snapshot.Machine) {
+		return nil
+	}
+	list := &clusterv1.MachineList{}
+	if err := reader.List(ctx, list, client.InNamespace(snapshot.Machine.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: snapshot.Machine.Spec.ClusterName}); err != nil {
+		return fmt.Errorf("list Machines: %w", err)
+	}
+	for i := range list.Items {
+		other := &list.Items[i]
+		if other.UID != snapshot.Machine.UID && other.DeletionTimestamp == nil && machines.IsControlPlane(other) && other.Status.NodeRef.IsDefined() {
+			snapshot.OtherControlPlanes++
+		}
 	}
 	return nil
 }

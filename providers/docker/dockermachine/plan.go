@@ -59,7 +59,7 @@ func decide(s Snapshot) plan.Decision {
 		return plan.Wait("WaitingForMachine", "no Machine owns this DockerMachine yet")
 	}
 	if s.Machine.DeletionTimestamp != nil {
-		return plan.Wait("MachineDeleting", fmt.Sprintf("Machine %s is being deleted", s.Machine.Name))
+		return handover(s)
 	}
 	if s.Cluster == nil {
 		return plan.Wait("WaitingForCluster", fmt.Sprintf("Cluster %s does not exist yet", s.Machine.Spec.ClusterName))
@@ -152,6 +152,9 @@ func running(s Snapshot) bool { return s.Container.Value.Running() && !former(s)
 // inside brings the node in the container to its cluster.
 func inside(s Snapshot) plan.Decision {
 	if bootstrapped(s.DockerMachine) {
+		if mark, needed := handoverMark(s); needed {
+			return plan.Act("Marking", "", mark)
+		}
 		return plan.Settle(clusterv1.ProvisionedReason)
 	}
 	switch {
