@@ -5,11 +5,14 @@ package dockermachine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
@@ -47,7 +50,19 @@ type Snapshot struct {
 	Boot         plan.Known[containers.Boot]
 	LoadedImages plan.Known[[]string]
 	Bootstrap    plan.Known[cloudconfig.State]
-	LastFailure  *plan.Failure
+	// Peer is a newer control plane of the cluster whose images of add-ons the node has not
+	// been given yet; nil when there is none, or the node is not there yet.
+	Peer        *Peer
+	LastFailure *plan.Failure
+}
+
+// Peer is another machine of the cluster.
+type Peer struct {
+	Machine types.NamespacedName
+	// Version is its Kubernetes version.
+	Version string
+	// Images are those of add-ons that its node has and this one lacks.
+	Images plan.Known[[]string]
 }
 
 // Diagnosis is what can be told of a node that does not come up.
@@ -88,8 +103,67 @@ func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine
 		diagnose(ctx, docker, key, &snapshot)
 	case container.Running() && !bootstrapped(object):
 		o.observeInside(ctx, reader, docker, key, &snapshot)
+	case container.Running() && snapshot.Machine != nil && snapshot.Machine.DeletionTimestamp == nil:
+		return snapshot, observePeer(ctx, reader, docker, &snapshot)
 	}
 	return snapshot, nil
+}
+
+// observePeer finds the newest control plane of the cluster that is newer than the machine,
+// and compares the images of the two. It does so until the machine's annotation says that
+// it was done. An older control plane is about to be replaced and needs none.
+func observePeer(ctx context.Context, reader engine.Reader, docker *containers.Client, snapshot *Snapshot) error {
+	if machines.IsControlPlane(snapshot.Machine) {
+		return nil
+	}
+	list, err := family(ctx, reader, snapshot.Machine)
+	if err != nil {
+		return err
+	}
+	peer := newest(list, snapshot.Machine)
+	if peer == nil || snapshot.DockerMachine.Annotations[addonImagesAnnotation] == peer.Spec.Version {
+		return nil
+	}
+	snapshot.Peer = &Peer{Machine: types.NamespacedName{Namespace: peer.Namespace, Name: peer.Spec.InfrastructureRef.Name}, Version: peer.Spec.Version}
+	there, err := docker.NodeImages(ctx, snapshot.Peer.Machine)
+	var here []string
+	if err == nil {
+		here, err = docker.NodeImages(ctx, client.ObjectKeyFromObject(snapshot.DockerMachine))
+	}
+	missing := slices.DeleteFunc(there, func(image string) bool { return !addonImages(image) || slices.Contains(here, image) })
+	snapshot.Peer.Images = known(missing, err, reader.Now())
+	return nil
+}
+
+// family are the Machines of a Machine's cluster.
+func family(ctx context.Context, reader engine.Reader, machine *clusterv1.Machine) ([]clusterv1.Machine, error) {
+	list := &clusterv1.MachineList{}
+	if err := reader.List(ctx, list, client.InNamespace(machine.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: machine.Spec.ClusterName}); err != nil {
+		return nil, fmt.Errorf("list Machines: %w", err)
+	}
+	return list.Items, nil
+}
+
+// newest is the newest control plane whose node is there, if it is newer than the machine:
+// among equals the first by name.
+func newest(list []clusterv1.Machine, machine *clusterv1.Machine) *clusterv1.Machine {
+	least, err := version.ParseSemantic(machine.Spec.Version)
+	if err != nil {
+		return nil
+	}
+	var best *clusterv1.Machine
+	for i := range list {
+		other := &list[i]
+		at, err := version.ParseSemantic(other.Spec.Version)
+		ref := other.Spec.InfrastructureRef
+		if err != nil || !machines.IsControlPlane(other) || other.DeletionTimestamp != nil || !other.Status.NodeRef.IsDefined() || ref.Kind != kind.Kind || ref.APIGroup != kind.Group {
+			continue
+		}
+		if least.LessThan(at) || (best != nil && !at.LessThan(least) && other.Name < best.Name) {
+			best, least = other, at
+		}
+	}
+	return best
 }
 
 func observeOwners(ctx context.Context, reader engine.Reader, snapshot *Snapshot) error {
@@ -123,12 +197,12 @@ func observeOthers(ctx context.Context, reader engine.Reader, snapshot *Snapshot
 	if snapshot.Machine.DeletionTimestamp == nil || !machines.IsControlPlane(snapshot.Machine) {
 		return nil
 	}
-	list := &clusterv1.MachineList{}
-	if err := reader.List(ctx, list, client.InNamespace(snapshot.Machine.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: snapshot.Machine.Spec.ClusterName}); err != nil {
-		return fmt.Errorf("list Machines: %w", err)
+	list, err := family(ctx, reader, snapshot.Machine)
+	if err != nil {
+		return err
 	}
-	for i := range list.Items {
-		other := &list.Items[i]
+	for i := range list {
+		other := &list[i]
 		if other.UID != snapshot.Machine.UID && other.DeletionTimestamp == nil && machines.IsControlPlane(other) && other.Status.NodeRef.IsDefined() {
 			snapshot.OtherControlPlanes++
 		}

@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	name = "dockermachine"
+	name        = "dockermachine"
+	provisioned = clusterv1.ProvisionedReason
 
 	// engineRecheck is how often a container engine that does not answer is asked again.
 	engineRecheck = 5 * time.Second
@@ -70,7 +71,7 @@ func decide(s Snapshot) plan.Decision {
 	if !slices.Contains(s.DockerMachine.Finalizers, infrav1.MachineFinalizer) {
 		return plan.Act("Claiming", "", plan.AddFinalizer(kind, s.DockerMachine, infrav1.MachineFinalizer))
 	}
-	if provisioned := s.Cluster.Status.Initialization.InfrastructureProvisioned; provisioned == nil || !*provisioned {
+	if done := s.Cluster.Status.Initialization.InfrastructureProvisioned; done == nil || !*done {
 		return plan.Wait(clusterv1.WaitingForClusterInfrastructureReadyReason, fmt.Sprintf("the infrastructure of Cluster %s is not provisioned yet", s.Cluster.Name))
 	}
 	return container(s)
@@ -155,7 +156,10 @@ func inside(s Snapshot) plan.Decision {
 		if mark, needed := handoverMark(s); needed {
 			return plan.Act("Marking", "", mark)
 		}
-		return plan.Settle(clusterv1.ProvisionedReason)
+		if decided, needed := passOn(s); needed {
+			return decided
+		}
+		return plan.Settle(provisioned)
 	}
 	switch {
 	case !s.Boot.OK() || !s.Boot.Value.Ready:
@@ -167,7 +171,7 @@ func inside(s Snapshot) plan.Decision {
 	case cloudconfig.Running:
 		return plan.Wait("Bootstrapping", s.Bootstrap.Value.String()).At(s.Now.Add(progressRecheck))
 	case cloudconfig.Succeeded:
-		return plan.Settle(clusterv1.ProvisionedReason)
+		return plan.Settle(provisioned)
 	case cloudconfig.Failed:
 		return plan.Block("BootstrapFailed", fmt.Sprintf("%s; delete Machine %s to have it replaced", s.Bootstrap.Value, s.Machine.Name))
 	}

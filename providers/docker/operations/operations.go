@@ -92,6 +92,14 @@ type StartBootstrap struct {
 	Timeout    time.Duration
 }
 
+// CopyImages copies images from one machine into another.
+type CopyImages struct {
+	On       plan.Ref
+	From, To types.NamespacedName
+	// Images are full names, as containerd lists them.
+	Images []string
+}
+
 // StopAPIServer has the API server of a control-plane machine end in order, for good.
 type StopAPIServer struct {
 	On      plan.Ref
@@ -152,6 +160,10 @@ func (o StartBootstrap) String() string {
 	return fmt.Sprintf("bootstrap machine %s with Secret %s as %s within %s", o.Machine, o.Secret, o.ProviderID, o.Timeout)
 }
 
+func (o CopyImages) String() string {
+	return fmt.Sprintf("copy images %s from machine %s into machine %s", strings.Join(o.Images, ", "), o.From, o.To)
+}
+
 func (o StopAPIServer) String() string {
 	return fmt.Sprintf("end the API server of machine %s", o.Machine)
 }
@@ -185,6 +197,9 @@ func (o LoadImages) Subject() plan.Ref { return o.On }
 
 // Subject is the DockerMachine.
 func (o StartBootstrap) Subject() plan.Ref { return o.On }
+
+// Subject is the DockerMachine.
+func (o CopyImages) Subject() plan.Ref { return o.On }
 
 // Subject is the DockerMachine.
 func (o StopAPIServer) Subject() plan.Ref { return o.On }

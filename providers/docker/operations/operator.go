@@ -75,6 +75,10 @@ func (o *Operator) prepare(ctx context.Context, operation plan.Operation) (func(
 			_, err := docker.CreateMachine(ctx, operation.Spec)
 			return err
 		}, nil
+	case CopyImages:
+		return func(docker *containers.Client) error {
+			return docker.CopyImages(ctx, operation.From, operation.To, operation.Images)
+		}, nil
 	case StopAPIServer:
 		return func(docker *containers.Client) error { return docker.StopAPIServer(ctx, operation.Machine) }, nil
 	case StartMachine:
