@@ -81,7 +81,11 @@ func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine
 	snapshot := Snapshot{Now: reader.Now(), LastFailure: reader.LastFailure()}
 	object := &infrav1.DockerMachine{}
 	if err := reader.Get(ctx, key, object); err != nil {
+		o.looks.forget(key)
 		return snapshot, client.IgnoreNotFound(err)
+	}
+	if object.DeletionTimestamp != nil || bootstrapped(object) {
+		o.looks.forget(key)
 	}
 	snapshot.DockerMachine = object
 	if err := observeOwners(ctx, reader, &snapshot); err != nil {
@@ -214,7 +218,12 @@ func observeOthers(ctx context.Context, reader engine.Reader, snapshot *Snapshot
 // done. What is still under way is waited for in the background, so that its end is known
 // at once.
 func (o *observer) observeInside(ctx context.Context, reader engine.Reader, docker *containers.Client, key engine.Key, snapshot *Snapshot) {
-	boot, err := docker.Booted(ctx, key)
+	seen := o.looks.last(key, snapshot.Container.Value)
+	defer func() { o.looks.keep(key, seen) }()
+	boot, err := seen.booted, error(nil)
+	if !boot.Ready {
+		boot, err = docker.Booted(ctx, key)
+	}
 	snapshot.Boot = known(boot, err, reader.Now())
 	if err != nil || !boot.Ready {
 		if reader.Now().Sub(snapshot.Container.Value.Started) > bootPatience {
@@ -223,6 +232,7 @@ func (o *observer) observeInside(ctx context.Context, reader engine.Reader, dock
 		o.waiter.begin(key, "boot", func(ctx context.Context) error { return docker.WaitBooted(ctx, key) })
 		return
 	}
+	seen.booted = boot
 	network, err := o.missingNetwork(ctx, docker, snapshot.Container.Value)
 	snapshot.NetworkImage = known(network, err, reader.Now())
 	if len(wantedImages(*snapshot)) > 0 {
@@ -230,7 +240,12 @@ func (o *observer) observeInside(ctx context.Context, reader engine.Reader, dock
 		snapshot.LoadedImages = known(images, err, reader.Now())
 	}
 	node := docker.Node(key)
-	state, err := cloudconfig.ReadState(ctx, node)
+	state, err := seen.bootstrap, error(nil)
+	if state.Phase != cloudconfig.Running || !o.waiter.isWaiting(key, "bootstrap") || reader.Now().Sub(seen.at) >= lookEvery {
+		if state, err = cloudconfig.ReadState(ctx, node); err == nil {
+			seen.bootstrap, seen.at = state, reader.Now()
+		}
+	}
 	snapshot.Bootstrap = known(state, err, reader.Now())
 	if err == nil && state.Phase == cloudconfig.Running {
 		o.waiter.begin(key, "bootstrap", func(ctx context.Context) error { return cloudconfig.Wait(ctx, node) })
