@@ -63,7 +63,7 @@ func Controller(docker *containers.Connector, networkImage string) engine.Contro
 }
 
 // ofMachine are the DockerMachine that a Machine refers to and, for a control plane with a
-// node, those of the older workers of its cluster: see addonImages.
+// node, those of the workers of its cluster at another version: see addonImages.
 func ofMachine(ctx context.Context, reader engine.Reader, object client.Object) []engine.Key {
 	machine := object.(*clusterv1.Machine)
 	keys := referred(machine)
@@ -75,7 +75,7 @@ func ofMachine(ctx context.Context, reader engine.Reader, object client.Object) 
 		return keys
 	}
 	for i := range list {
-		if !machines.IsControlPlane(&list[i]) && newest([]clusterv1.Machine{*machine}, &list[i]) != nil {
+		if !machines.IsControlPlane(&list[i]) && peerOf([]clusterv1.Machine{*machine}, &list[i]) != nil {
 			keys = append(keys, referred(&list[i])...)
 		}
 	}

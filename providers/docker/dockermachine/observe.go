@@ -50,8 +50,8 @@ type Snapshot struct {
 	Boot         plan.Known[containers.Boot]
 	LoadedImages plan.Known[[]string]
 	Bootstrap    plan.Known[cloudconfig.State]
-	// Peer is a newer control plane of the cluster whose images of add-ons the node has not
-	// been given yet; nil when there is none, or the node is not there yet.
+	// Peer is a control plane of the cluster at another version, whose images of add-ons the
+	// node has not been given yet; nil when there is none, or the node has not booted.
 	Peer        *Peer
 	LastFailure *plan.Failure
 }
@@ -107,24 +107,28 @@ func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine
 		diagnose(ctx, docker, key, &snapshot)
 	case container.Running() && !bootstrapped(object):
 		o.observeInside(ctx, reader, docker, key, &snapshot)
+		if snapshot.Bootstrap.OK() && snapshot.Boot.Value.Ready && snapshot.Bootstrap.Value.Phase == cloudconfig.NotStarted && snapshot.Machine != nil {
+			return snapshot, observePeer(ctx, reader, docker, &snapshot)
+		}
 	case container.Running() && snapshot.Machine != nil && snapshot.Machine.DeletionTimestamp == nil:
 		return snapshot, observePeer(ctx, reader, docker, &snapshot)
 	}
 	return snapshot, nil
 }
 
-// observePeer finds the newest control plane of the cluster that is newer than the machine,
-// and compares the images of the two. It does so until the machine's annotation says that
-// it was done. An older control plane is about to be replaced and needs none.
+// observePeer finds a control plane of the cluster at another version than the machine, and
+// compares the images of the two. It does so until the machine's annotation says that it
+// was done. A control plane that is there and of an older version is about to be replaced,
+// and needs none.
 func observePeer(ctx context.Context, reader engine.Reader, docker *containers.Client, snapshot *Snapshot) error {
-	if machines.IsControlPlane(snapshot.Machine) {
+	if machines.IsControlPlane(snapshot.Machine) && bootstrapped(snapshot.DockerMachine) {
 		return nil
 	}
 	list, err := family(ctx, reader, snapshot.Machine)
 	if err != nil {
 		return err
 	}
-	peer := newest(list, snapshot.Machine)
+	peer := peerOf(list, snapshot.Machine)
 	if peer == nil || snapshot.DockerMachine.Annotations[addonImagesAnnotation] == peer.Spec.Version {
 		return nil
 	}
@@ -148,23 +152,21 @@ func family(ctx context.Context, reader engine.Reader, machine *clusterv1.Machin
 	return list.Items, nil
 }
 
-// newest is the newest control plane whose node is there, if it is newer than the machine:
-// among equals the first by name.
-func newest(list []clusterv1.Machine, machine *clusterv1.Machine) *clusterv1.Machine {
-	least, err := version.ParseSemantic(machine.Spec.Version)
-	if err != nil {
-		return nil
-	}
+// peerOf is the control plane whose add-ons the machine's node may have to run: of those at
+// another version, whose nodes are there, the newest, and among equals the first by name.
+func peerOf(list []clusterv1.Machine, machine *clusterv1.Machine) *clusterv1.Machine {
 	var best *clusterv1.Machine
+	var newest *version.Version
 	for i := range list {
 		other := &list[i]
 		at, err := version.ParseSemantic(other.Spec.Version)
 		ref := other.Spec.InfrastructureRef
-		if err != nil || !machines.IsControlPlane(other) || other.DeletionTimestamp != nil || !other.Status.NodeRef.IsDefined() || ref.Kind != kind.Kind || ref.APIGroup != kind.Group {
+		if err != nil || other.Spec.Version == machine.Spec.Version || !machines.IsControlPlane(other) || other.DeletionTimestamp != nil ||
+			!other.Status.NodeRef.IsDefined() || ref.Kind != kind.Kind || ref.APIGroup != kind.Group {
 			continue
 		}
-		if least.LessThan(at) || (best != nil && !at.LessThan(least) && other.Name < best.Name) {
-			best, least = other, at
+		if best == nil || newest.LessThan(at) || (!at.LessThan(newest) && other.Name < best.Name) {
+			best, newest = other, at
 		}
 	}
 	return best

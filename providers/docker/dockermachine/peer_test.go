@@ -26,7 +26,7 @@ func TestAddonImages(t *testing.T) {
 	}
 }
 
-func TestNewest(t *testing.T) {
+func TestPeerOf(t *testing.T) {
 	machine := func(name, version string, change func(*clusterv1.Machine)) clusterv1.Machine {
 		made := clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{clusterv1.MachineControlPlaneLabel: ""}}}
 		made.Spec.Version = version
@@ -42,21 +42,22 @@ func TestNewest(t *testing.T) {
 		others []clusterv1.Machine
 		want   string
 	}{
-		"none is newer":            {[]clusterv1.Machine{old, machine("b", "v1.36.3", nil)}, ""},
-		"the first of equals":      {[]clusterv1.Machine{machine("c", "v1.37.1", nil), machine("b", "v1.37.1", nil)}, "b"},
-		"the newest":               {[]clusterv1.Machine{machine("b", "v1.37.1", nil), machine("c", "v1.37.2", nil)}, "c"},
-		"without a node it waits":  {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { m.Status.NodeRef.Name = "" })}, ""},
-		"a worker is no peer":      {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { m.Labels = nil })}, ""},
-		"nor is one that goes":     {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { now := metav1.NewTime(time.Unix(1, 0)); m.DeletionTimestamp = &now })}, ""},
-		"nor one of another maker": {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { m.Spec.InfrastructureRef.Kind = "OtherMachine" })}, ""},
+		"none is of another version": {[]clusterv1.Machine{old, machine("b", "v1.36.3", nil)}, ""},
+		"the first of equals":        {[]clusterv1.Machine{machine("c", "v1.37.1", nil), machine("b", "v1.37.1", nil)}, "b"},
+		"the newest":                 {[]clusterv1.Machine{machine("b", "v1.37.1", nil), machine("c", "v1.37.2", nil)}, "c"},
+		"an older one counts too":    {[]clusterv1.Machine{machine("b", "v1.35.0", nil)}, "b"},
+		"without a node it waits":    {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { m.Status.NodeRef.Name = "" })}, ""},
+		"a worker is no peer":        {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { m.Labels = nil })}, ""},
+		"nor is one that goes":       {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { now := metav1.NewTime(time.Unix(1, 0)); m.DeletionTimestamp = &now })}, ""},
+		"nor one of another maker":   {[]clusterv1.Machine{machine("b", "v1.37.1", func(m *clusterv1.Machine) { m.Spec.InfrastructureRef.Kind = "OtherMachine" })}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
-			if found := newest(test.others, &old); found != nil {
+			if found := peerOf(test.others, &old); found != nil {
 				got = found.Name
 			}
 			if got != test.want {
-				t.Errorf("the newest is %q, want %q", got, test.want)
+				t.Errorf("the peer is %q, want %q", got, test.want)
 			}
 		})
 	}

@@ -181,6 +181,9 @@ func inside(s Snapshot) plan.Decision {
 	if missing := missingImages(s); len(missing) > 0 {
 		return load(s, missing)
 	}
+	if decided, needed := passOn(s); needed {
+		return decided
+	}
 	secret := s.Machine.Spec.Bootstrap.DataSecretName
 	if secret == nil || *secret == "" {
 		return plan.Wait(clusterv1.WaitingForBootstrapDataReason, fmt.Sprintf("the bootstrap data of Machine %s is not there yet", s.Machine.Name))
