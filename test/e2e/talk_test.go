@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -214,20 +215,7 @@ spec:
 // testPods has each of the pause pods, spread over the workers, reach a pod on one of them through a Service, by its
 // address and by its name.
 func (w *workload) testPods(t *testing.T) {
-	manifest := fmt.Sprintf(podManifests, w.image(t, "registry.k8s.io/pause:"), w.image(t, "registry.k8s.io/coredns/coredns:"))
-	kubectl := func(stdin string, arguments ...string) {
-		t.Helper()
-		ran := w.m.run(nil, stdin, filepath.Join(binaries, "kubectl"), append([]string{"--kubeconfig", w.kubeconfig}, arguments...)...)
-		if ran.code != 0 {
-			t.Fatalf("kubectl %s: %s", strings.Join(arguments, " "), ran)
-		}
-	}
-	kubectl(manifest, "apply", "-f", "-")
-	kubectl("", "rollout", "status", "deployment/pause", "deployment/server", "--timeout=2m")
-	service := &corev1.Service{}
-	if err := w.api.Get(t.Context(), keyOf("server"), service); err != nil {
-		t.Fatal(err)
-	}
+	service := w.serve(t)
 	dns := &corev1.Service{}
 	if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: "kube-system", Name: "kube-dns"}, dns); err != nil {
 		t.Fatal(err)
@@ -260,7 +248,41 @@ func (w *workload) testPods(t *testing.T) {
 	if len(used) != 3 || elsewhere == 0 {
 		t.Errorf("pause pods are on %d nodes, %d of them not on the server's", len(used), elsewhere)
 	}
-	kubectl("", "delete", "deployment/pause", "deployment/server", "service/server", "configmap/server", "--timeout=1m")
+	w.kubectl(t, "", "delete", "deployment/pause", "deployment/server", "service/server", "configmap/server", "--timeout=1m")
+}
+
+// kubectl runs kubectl against the workload cluster.
+func (w *workload) kubectl(t *testing.T, stdin string, arguments ...string) {
+	t.Helper()
+	ran := w.m.run(nil, stdin, filepath.Join(binaries, "kubectl"), append([]string{"--kubeconfig", w.kubeconfig}, arguments...)...)
+	if ran.code != 0 {
+		t.Fatalf("kubectl %s: %s", strings.Join(arguments, " "), ran)
+	}
+}
+
+// serve starts pods that ask and a server behind a Service.
+func (w *workload) serve(t *testing.T) *corev1.Service {
+	t.Helper()
+	w.kubectl(t, fmt.Sprintf(podManifests, w.image(t, "registry.k8s.io/pause:"), w.image(t, "registry.k8s.io/coredns/coredns:")), "apply", "-f", "-")
+	w.kubectl(t, "", "rollout", "status", "deployment/pause", "deployment/server", "--timeout=2m")
+	service := &corev1.Service{}
+	if err := w.api.Get(t.Context(), keyOf("server"), service); err != nil {
+		t.Fatal(err)
+	}
+	return service
+}
+
+// askServer asks the server through its Service, from a pod, once a second.
+func (w *workload) askServer(t *testing.T, service *corev1.Service) *steady {
+	t.Helper()
+	pod, address := w.pods(t, "pause")[0], netip.MustParseAddr(service.Spec.ClusterIP)
+	return startSteady(t, "Deployment through its Service", time.Second, func(context.Context) error {
+		answer, err := w.fromPod(t, pod, netip.AddrPortFrom(address, 80), []byte("GET /health HTTP/1.0\r\n\r\n"))
+		if err == nil && !strings.HasPrefix(answer, "HTTP/1.0 200 OK") {
+			err = fmt.Errorf("answer %q", answer)
+		}
+		return err
+	})
 }
 
 func (w *workload) pods(t *testing.T, app string) []corev1.Pod {

@@ -71,6 +71,14 @@ func (c *Client) running(ctx context.Context, machine Key) (id string, err error
 
 // execIn runs a command in a container by id.
 func (c *Client) execIn(ctx context.Context, id string, argv []string, stdin io.Reader) (ExecResult, error) {
+	var stdout bytes.Buffer
+	result, err := c.execTo(ctx, id, argv, stdin, &limited{to: &stdout})
+	result.Stdout = stdout.Bytes()
+	return result, err
+}
+
+// execTo is execIn with what the command prints going elsewhere; Stdout of the result stays empty.
+func (c *Client) execTo(ctx context.Context, id string, argv []string, stdin io.Reader, stdout io.Writer) (ExecResult, error) {
 	created, err := c.api.ExecCreate(ctx, id, client.ExecCreateOptions{
 		Cmd: argv, AttachStdin: stdin != nil, AttachStdout: true, AttachStderr: true,
 	})
@@ -95,15 +103,15 @@ func (c *Client) execIn(ctx context.Context, id string, argv []string, stdin io.
 		_, err := io.Copy(attached.Conn, stdin)
 		sent <- errors.Join(err, attached.CloseWrite())
 	}()
-	var stdout, stderr bytes.Buffer
-	_, err = stdcopy.StdCopy(&limited{to: &stdout}, &limited{to: &stderr}, attached.Reader)
+	var stderr bytes.Buffer
+	_, err = stdcopy.StdCopy(stdout, &limited{to: &stderr}, attached.Reader)
 	if ctx.Err() != nil {
 		return ExecResult{}, ctx.Err()
 	}
 	if err != nil {
 		return ExecResult{}, fmt.Errorf("read output: %w", err)
 	}
-	result := ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	result := ExecResult{Stderr: stderr.Bytes()}
 	result.ExitCode, err = c.exitCode(ctx, created.ID)
 	if err != nil {
 		return result, err

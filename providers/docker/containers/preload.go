@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -72,6 +73,10 @@ func (c *Client) loadImage(ctx context.Context, machine Key, image string) error
 		return fmt.Errorf("save: %w", err)
 	}
 	defer archive.Close()
+	return c.importImages(ctx, machine, archive)
+}
+
+func (c *Client) importImages(ctx context.Context, machine Key, archive io.Reader) error {
 	argv := []string{"ctr", "--namespace=k8s.io", "images", "import", "--digests", "--snapshotter=overlayfs", "-"}
 	result, err := c.Exec(ctx, machine, argv, archive)
 	if err != nil {
@@ -79,6 +84,40 @@ func (c *Client) loadImage(ctx context.Context, machine Key, image string) error
 	}
 	if result.ExitCode != 0 {
 		return errors.New(lastLines(string(result.Stderr), 3))
+	}
+	return nil
+}
+
+// CopyImages copies images, by their full names, from the containerd of one node into that of another, without a copy on
+// disk. It gives *NotRunningError when one of the two does not run.
+func (c *Client) CopyImages(ctx context.Context, from, to Key, images []string) error {
+	err := c.ask(ctx, c.bounds.load, func(ctx context.Context) error {
+		id, err := c.running(ctx, from)
+		if err != nil {
+			return err
+		}
+		reader, writer := io.Pipe()
+		exported := make(chan error, 1)
+		go func() {
+			argv := append([]string{"ctr", "--namespace=k8s.io", "images", "export", "-"}, images...)
+			result, err := c.execTo(ctx, id, argv, nil, writer)
+			if err == nil && result.ExitCode != 0 {
+				err = errors.New(lastLines(string(result.Stderr), 3))
+			}
+			writer.CloseWithError(err)
+			exported <- err
+		}()
+		err = c.importImages(ctx, to, reader)
+		// What is not read any more would keep the export waiting.
+		_ = reader.Close()
+		// An archive that ends early is the export's failure, and shows as both.
+		if failed := <-exported; failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
+			return fmt.Errorf("export: %w", failed)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("copy images %s from machine %s to machine %s: %w", strings.Join(images, ", "), from, to, explain(err))
 	}
 	return nil
 }

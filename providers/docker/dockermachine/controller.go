@@ -11,6 +11,7 @@ import (
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/providers/docker/containers"
 	"github.com/slipway-project/slipway/providers/docker/operations"
 )
@@ -46,6 +47,7 @@ func Controller(docker *containers.Connector, networkImage string) engine.Contro
 		},
 		Outputs: []engine.Output{
 			engine.Writes(kind, "patch", "patch status"),
+			engine.Writes(machineKind, "patch"),
 			engine.Operates(operations.System),
 		},
 		Observe: observer.observe,
@@ -60,13 +62,32 @@ func Controller(docker *containers.Connector, networkImage string) engine.Contro
 	}
 }
 
-// ofMachine is the DockerMachine that a Machine refers to.
-func ofMachine(_ context.Context, _ engine.Reader, object client.Object) []engine.Key {
-	ref := object.(*clusterv1.Machine).Spec.InfrastructureRef
+// ofMachine are the DockerMachine that a Machine refers to and, for a control plane with a
+// node, those of the workers of its cluster at another version: see addonImages.
+func ofMachine(ctx context.Context, reader engine.Reader, object client.Object) []engine.Key {
+	machine := object.(*clusterv1.Machine)
+	keys := referred(machine)
+	if !machines.IsControlPlane(machine) || !machine.Status.NodeRef.IsDefined() || machine.DeletionTimestamp != nil {
+		return keys
+	}
+	list, err := family(ctx, reader, machine)
+	if err != nil {
+		return keys
+	}
+	for i := range list {
+		if !machines.IsControlPlane(&list[i]) && peerOf([]clusterv1.Machine{*machine}, &list[i]) != nil {
+			keys = append(keys, referred(&list[i])...)
+		}
+	}
+	return keys
+}
+
+func referred(machine *clusterv1.Machine) []engine.Key {
+	ref := machine.Spec.InfrastructureRef
 	if ref.Kind != kind.Kind || ref.APIGroup != kind.Group {
 		return nil
 	}
-	return []engine.Key{{Namespace: object.GetNamespace(), Name: ref.Name}}
+	return []engine.Key{{Namespace: machine.Namespace, Name: ref.Name}}
 }
 
 func listed(ctx context.Context, reader engine.Reader, options ...client.ListOption) []engine.Key {

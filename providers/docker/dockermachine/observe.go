@@ -5,16 +5,20 @@ package dockermachine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
 	"github.com/slipway-project/slipway/providers/docker/cloudconfig"
 	"github.com/slipway-project/slipway/providers/docker/containers"
@@ -28,6 +32,9 @@ type Snapshot struct {
 	// Machine is the owner, Cluster its cluster; nil until there is one.
 	Machine *clusterv1.Machine
 	Cluster *clusterv1.Cluster
+	// OtherControlPlanes are how many other control-plane Machines of the cluster run and
+	// are to stay. They are counted only for one that is being deleted.
+	OtherControlPlanes int
 	// Container is unknown when the engine does not answer.
 	Container plan.Known[containers.Machine]
 	// ProviderID is that of the container, whether it is there or not.
@@ -43,7 +50,19 @@ type Snapshot struct {
 	Boot         plan.Known[containers.Boot]
 	LoadedImages plan.Known[[]string]
 	Bootstrap    plan.Known[cloudconfig.State]
-	LastFailure  *plan.Failure
+	// Peer is a control plane of the cluster at another version, whose images of add-ons the
+	// node has not been given yet; nil when there is none, or the node has not booted.
+	Peer        *Peer
+	LastFailure *plan.Failure
+}
+
+// Peer is another machine of the cluster.
+type Peer struct {
+	Machine types.NamespacedName
+	// Version is its Kubernetes version.
+	Version string
+	// Images are those of add-ons that its node has and this one lacks.
+	Images plan.Known[[]string]
 }
 
 // Diagnosis is what can be told of a node that does not come up.
@@ -62,7 +81,11 @@ func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine
 	snapshot := Snapshot{Now: reader.Now(), LastFailure: reader.LastFailure()}
 	object := &infrav1.DockerMachine{}
 	if err := reader.Get(ctx, key, object); err != nil {
+		o.looks.forget(key)
 		return snapshot, client.IgnoreNotFound(err)
+	}
+	if object.DeletionTimestamp != nil || bootstrapped(object) {
+		o.looks.forget(key)
 	}
 	snapshot.DockerMachine = object
 	if err := observeOwners(ctx, reader, &snapshot); err != nil {
@@ -84,8 +107,69 @@ func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine
 		diagnose(ctx, docker, key, &snapshot)
 	case container.Running() && !bootstrapped(object):
 		o.observeInside(ctx, reader, docker, key, &snapshot)
+		if snapshot.Bootstrap.OK() && snapshot.Boot.Value.Ready && snapshot.Bootstrap.Value.Phase == cloudconfig.NotStarted && snapshot.Machine != nil {
+			return snapshot, observePeer(ctx, reader, docker, &snapshot)
+		}
+	case container.Running() && snapshot.Machine != nil && snapshot.Machine.DeletionTimestamp == nil:
+		return snapshot, observePeer(ctx, reader, docker, &snapshot)
 	}
 	return snapshot, nil
+}
+
+// observePeer finds a control plane of the cluster at another version than the machine, and
+// compares the images of the two. It does so until the machine's annotation says that it
+// was done. A control plane that is there and of an older version is about to be replaced,
+// and needs none.
+func observePeer(ctx context.Context, reader engine.Reader, docker *containers.Client, snapshot *Snapshot) error {
+	if machines.IsControlPlane(snapshot.Machine) && bootstrapped(snapshot.DockerMachine) {
+		return nil
+	}
+	list, err := family(ctx, reader, snapshot.Machine)
+	if err != nil {
+		return err
+	}
+	peer := peerOf(list, snapshot.Machine)
+	if peer == nil || snapshot.DockerMachine.Annotations[addonImagesAnnotation] == peer.Spec.Version {
+		return nil
+	}
+	snapshot.Peer = &Peer{Machine: types.NamespacedName{Namespace: peer.Namespace, Name: peer.Spec.InfrastructureRef.Name}, Version: peer.Spec.Version}
+	there, err := docker.NodeImages(ctx, snapshot.Peer.Machine)
+	var here []string
+	if err == nil {
+		here, err = docker.NodeImages(ctx, client.ObjectKeyFromObject(snapshot.DockerMachine))
+	}
+	missing := slices.DeleteFunc(there, func(image string) bool { return !addonImages(image) || slices.Contains(here, image) })
+	snapshot.Peer.Images = known(missing, err, reader.Now())
+	return nil
+}
+
+// family are the Machines of a Machine's cluster.
+func family(ctx context.Context, reader engine.Reader, machine *clusterv1.Machine) ([]clusterv1.Machine, error) {
+	list := &clusterv1.MachineList{}
+	if err := reader.List(ctx, list, client.InNamespace(machine.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: machine.Spec.ClusterName}); err != nil {
+		return nil, fmt.Errorf("list Machines: %w", err)
+	}
+	return list.Items, nil
+}
+
+// peerOf is the control plane whose add-ons the machine's node may have to run: of those at
+// another version, whose nodes are there, the newest, and among equals the first by name.
+func peerOf(list []clusterv1.Machine, machine *clusterv1.Machine) *clusterv1.Machine {
+	var best *clusterv1.Machine
+	var newest *version.Version
+	for i := range list {
+		other := &list[i]
+		at, err := version.ParseSemantic(other.Spec.Version)
+		ref := other.Spec.InfrastructureRef
+		if err != nil || other.Spec.Version == machine.Spec.Version || !machines.IsControlPlane(other) || other.DeletionTimestamp != nil ||
+			!other.Status.NodeRef.IsDefined() || ref.Kind != kind.Kind || ref.APIGroup != kind.Group {
+			continue
+		}
+		if best == nil || newest.LessThan(at) || (!at.LessThan(newest) && other.Name < best.Name) {
+			best, newest = other, at
+		}
+	}
+	return best
 }
 
 func observeOwners(ctx context.Context, reader engine.Reader, snapshot *Snapshot) error {
@@ -111,6 +195,24 @@ func observeOwners(ctx context.Context, reader engine.Reader, snapshot *Snapshot
 	case !apierrors.IsNotFound(err):
 		return fmt.Errorf("read Cluster: %w", err)
 	}
+	return observeOthers(ctx, reader, snapshot)
+}
+
+// observeOthers counts the control planes that clients of one that goes can go to.
+func observeOthers(ctx context.Context, reader engine.Reader, snapshot *Snapshot) error {
+	if snapshot.Machine.DeletionTimestamp == nil || !machines.IsControlPlane(snapshot.Machine) {
+		return nil
+	}
+	list, err := family(ctx, reader, snapshot.Machine)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		other := &list[i]
+		if other.UID != snapshot.Machine.UID && other.DeletionTimestamp == nil && machines.IsControlPlane(other) && other.Status.NodeRef.IsDefined() {
+			snapshot.OtherControlPlanes++
+		}
+	}
 	return nil
 }
 
@@ -118,7 +220,12 @@ func observeOwners(ctx context.Context, reader engine.Reader, snapshot *Snapshot
 // done. What is still under way is waited for in the background, so that its end is known
 // at once.
 func (o *observer) observeInside(ctx context.Context, reader engine.Reader, docker *containers.Client, key engine.Key, snapshot *Snapshot) {
-	boot, err := docker.Booted(ctx, key)
+	seen := o.looks.last(key, snapshot.Container.Value)
+	defer func() { o.looks.keep(key, seen) }()
+	boot, err := seen.booted, error(nil)
+	if !boot.Ready {
+		boot, err = docker.Booted(ctx, key)
+	}
 	snapshot.Boot = known(boot, err, reader.Now())
 	if err != nil || !boot.Ready {
 		if reader.Now().Sub(snapshot.Container.Value.Started) > bootPatience {
@@ -127,6 +234,7 @@ func (o *observer) observeInside(ctx context.Context, reader engine.Reader, dock
 		o.waiter.begin(key, "boot", func(ctx context.Context) error { return docker.WaitBooted(ctx, key) })
 		return
 	}
+	seen.booted = boot
 	network, err := o.missingNetwork(ctx, docker, snapshot.Container.Value)
 	snapshot.NetworkImage = known(network, err, reader.Now())
 	if len(wantedImages(*snapshot)) > 0 {
@@ -134,7 +242,12 @@ func (o *observer) observeInside(ctx context.Context, reader engine.Reader, dock
 		snapshot.LoadedImages = known(images, err, reader.Now())
 	}
 	node := docker.Node(key)
-	state, err := cloudconfig.ReadState(ctx, node)
+	state, err := seen.bootstrap, error(nil)
+	if state.Phase != cloudconfig.Running || !o.waiter.isWaiting(key, "bootstrap") || reader.Now().Sub(seen.at) >= lookEvery {
+		if state, err = cloudconfig.ReadState(ctx, node); err == nil {
+			seen.bootstrap, seen.at = state, reader.Now()
+		}
+	}
 	snapshot.Bootstrap = known(state, err, reader.Now())
 	if err == nil && state.Phase == cloudconfig.Running {
 		o.waiter.begin(key, "bootstrap", func(ctx context.Context) error { return cloudconfig.Wait(ctx, node) })

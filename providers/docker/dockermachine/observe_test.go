@@ -20,6 +20,7 @@ import (
 	"github.com/slipway-project/slipway/engine"
 	"github.com/slipway-project/slipway/plan"
 	"github.com/slipway-project/slipway/providers/docker/cloudconfig"
+	"github.com/slipway-project/slipway/providers/docker/containers"
 )
 
 // server reads from a fake API server.
@@ -162,4 +163,36 @@ func TestWaitingDoesNotSpin(t *testing.T) {
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// What was seen of a run of the container is not asked for again; of another run it is.
+func TestLooksAreRemembered(t *testing.T) {
+	key := engine.Key{Namespace: "default", Name: "m"}
+	run := func(id string, started time.Time) containers.Machine {
+		return containers.Machine{Container: containers.Container{ID: id, Started: started}}
+	}
+	var remembered looks
+	first := remembered.last(key, run("a", now))
+	if first.booted.Ready {
+		t.Error("a node that was never looked at has booted")
+	}
+	first.booted = containers.Boot{Ready: true}
+	remembered.keep(key, first)
+	for name, test := range map[string]struct {
+		machine containers.Machine
+		want    bool
+	}{
+		"the same run":        {run("a", now), true},
+		"started again":       {run("a", now.Add(time.Second)), false},
+		"another container":   {run("b", now), false},
+		"the same run, again": {run("a", now), true},
+	} {
+		if got := remembered.last(key, test.machine).booted.Ready; got != test.want {
+			t.Errorf("%s: booted is %t, want %t", name, got, test.want)
+		}
+	}
+	remembered.forget(key)
+	if remembered.last(key, run("a", now)).booted.Ready {
+		t.Error("what was forgotten is remembered")
+	}
 }

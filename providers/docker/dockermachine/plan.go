@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	name = "dockermachine"
+	name        = "dockermachine"
+	provisioned = clusterv1.ProvisionedReason
 
 	// engineRecheck is how often a container engine that does not answer is asked again.
 	engineRecheck = 5 * time.Second
@@ -59,7 +60,7 @@ func decide(s Snapshot) plan.Decision {
 		return plan.Wait("WaitingForMachine", "no Machine owns this DockerMachine yet")
 	}
 	if s.Machine.DeletionTimestamp != nil {
-		return plan.Wait("MachineDeleting", fmt.Sprintf("Machine %s is being deleted", s.Machine.Name))
+		return handover(s)
 	}
 	if s.Cluster == nil {
 		return plan.Wait("WaitingForCluster", fmt.Sprintf("Cluster %s does not exist yet", s.Machine.Spec.ClusterName))
@@ -70,7 +71,7 @@ func decide(s Snapshot) plan.Decision {
 	if !slices.Contains(s.DockerMachine.Finalizers, infrav1.MachineFinalizer) {
 		return plan.Act("Claiming", "", plan.AddFinalizer(kind, s.DockerMachine, infrav1.MachineFinalizer))
 	}
-	if provisioned := s.Cluster.Status.Initialization.InfrastructureProvisioned; provisioned == nil || !*provisioned {
+	if done := s.Cluster.Status.Initialization.InfrastructureProvisioned; done == nil || !*done {
 		return plan.Wait(clusterv1.WaitingForClusterInfrastructureReadyReason, fmt.Sprintf("the infrastructure of Cluster %s is not provisioned yet", s.Cluster.Name))
 	}
 	return container(s)
@@ -152,7 +153,13 @@ func running(s Snapshot) bool { return s.Container.Value.Running() && !former(s)
 // inside brings the node in the container to its cluster.
 func inside(s Snapshot) plan.Decision {
 	if bootstrapped(s.DockerMachine) {
-		return plan.Settle(clusterv1.ProvisionedReason)
+		if mark, needed := handoverMark(s); needed {
+			return plan.Act("Marking", "", mark)
+		}
+		if decided, needed := passOn(s); needed {
+			return decided
+		}
+		return plan.Settle(provisioned)
 	}
 	switch {
 	case !s.Boot.OK() || !s.Boot.Value.Ready:
@@ -164,7 +171,7 @@ func inside(s Snapshot) plan.Decision {
 	case cloudconfig.Running:
 		return plan.Wait("Bootstrapping", s.Bootstrap.Value.String()).At(s.Now.Add(progressRecheck))
 	case cloudconfig.Succeeded:
-		return plan.Settle(clusterv1.ProvisionedReason)
+		return plan.Settle(provisioned)
 	case cloudconfig.Failed:
 		return plan.Block("BootstrapFailed", fmt.Sprintf("%s; delete Machine %s to have it replaced", s.Bootstrap.Value, s.Machine.Name))
 	}
@@ -173,6 +180,9 @@ func inside(s Snapshot) plan.Decision {
 	}
 	if missing := missingImages(s); len(missing) > 0 {
 		return load(s, missing)
+	}
+	if decided, needed := passOn(s); needed {
+		return decided
 	}
 	secret := s.Machine.Spec.Bootstrap.DataSecretName
 	if secret == nil || *secret == "" {

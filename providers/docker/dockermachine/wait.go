@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/providers/docker/cloudconfig"
 	"github.com/slipway-project/slipway/providers/docker/containers"
 )
 
@@ -16,6 +17,7 @@ import (
 type observer struct {
 	connector *containers.Connector
 	waiter    *waiter
+	looks     looks
 	// networkImage is the image of the default pod network's agent.
 	networkImage string
 }
@@ -79,6 +81,62 @@ func (w *waiter) begin(machine engine.Key, what string, wait func(context.Contex
 			enqueue(machine)
 		}
 	}()
+}
+
+// isWaiting reports that a wait is under way.
+func (w *waiter) isWaiting(machine engine.Key, what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waiting[waitKey{machine, what}]
+}
+
+// lookEvery is how often a bootstrap under way is looked at for how far it is; its end is
+// told by a wait.
+const lookEvery = time.Second
+
+// looks remember what was last seen inside of machines that come up: each look is a
+// command in the node, and those of all machines together would take a good part of the
+// time of a small host.
+type looks struct {
+	mu sync.Mutex
+	of map[engine.Key]look
+}
+
+type look struct {
+	// container and started are of which run this was seen.
+	container string
+	started   time.Time
+	// booted is set once the node has booted: it stays so for the run.
+	booted containers.Boot
+	// bootstrap was seen at the time given.
+	bootstrap cloudconfig.State
+	at        time.Time
+}
+
+// last is what was seen in this run of the machine's container; the zero value otherwise.
+func (l *looks) last(key engine.Key, container containers.Machine) look {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seen, ok := l.of[key]; ok && seen.container == container.ID && seen.started.Equal(container.Started) {
+		return seen
+	}
+	return look{container: container.ID, started: container.Started}
+}
+
+func (l *looks) keep(key engine.Key, seen look) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of == nil {
+		l.of = map[engine.Key]look{}
+	}
+	l.of[key] = seen
+}
+
+// forget drops what is of a machine that is not looked into any more.
+func (l *looks) forget(key engine.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.of, key)
 }
 
 func pause(ctx context.Context) {

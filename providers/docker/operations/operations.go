@@ -92,6 +92,20 @@ type StartBootstrap struct {
 	Timeout    time.Duration
 }
 
+// CopyImages copies images from one machine into another.
+type CopyImages struct {
+	On       plan.Ref
+	From, To types.NamespacedName
+	// Images are full names, as containerd lists them.
+	Images []string
+}
+
+// StopAPIServer has the API server of a control-plane machine end in order, for good.
+type StopAPIServer struct {
+	On      plan.Ref
+	Machine types.NamespacedName
+}
+
 func (o CreateLoadBalancer) String() string {
 	text := fmt.Sprintf("create the load balancer of cluster %s for %s", o.Spec.Cluster, behind(o.Behind))
 	if o.Spec.Image != "" {
@@ -146,6 +160,14 @@ func (o StartBootstrap) String() string {
 	return fmt.Sprintf("bootstrap machine %s with Secret %s as %s within %s", o.Machine, o.Secret, o.ProviderID, o.Timeout)
 }
 
+func (o CopyImages) String() string {
+	return fmt.Sprintf("copy images %s from machine %s into machine %s", strings.Join(o.Images, ", "), o.From, o.To)
+}
+
+func (o StopAPIServer) String() string {
+	return fmt.Sprintf("end the API server of machine %s", o.Machine)
+}
+
 // Subject is the DockerCluster.
 func (o CreateLoadBalancer) Subject() plan.Ref { return o.On }
 
@@ -175,6 +197,12 @@ func (o LoadImages) Subject() plan.Ref { return o.On }
 
 // Subject is the DockerMachine.
 func (o StartBootstrap) Subject() plan.Ref { return o.On }
+
+// Subject is the DockerMachine.
+func (o CopyImages) Subject() plan.Ref { return o.On }
+
+// Subject is the DockerMachine.
+func (o StopAPIServer) Subject() plan.Ref { return o.On }
 
 // madeFor tells of a UID that is not the object's own.
 func madeFor(uid string, on plan.Ref) string {

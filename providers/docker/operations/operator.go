@@ -75,6 +75,12 @@ func (o *Operator) prepare(ctx context.Context, operation plan.Operation) (func(
 			_, err := docker.CreateMachine(ctx, operation.Spec)
 			return err
 		}, nil
+	case CopyImages:
+		return func(docker *containers.Client) error {
+			return docker.CopyImages(ctx, operation.From, operation.To, operation.Images)
+		}, nil
+	case StopAPIServer:
+		return func(docker *containers.Client) error { return docker.StopAPIServer(ctx, operation.Machine) }, nil
 	case StartMachine:
 		return func(docker *containers.Client) error { return docker.RestartMachine(ctx, operation.Machine) }, nil
 	case DeleteMachine:
