@@ -43,9 +43,13 @@ func kubeSystem(coreDNSTag, corefile string) []client.Object {
 	named := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: name, UID: types.UID("uid-of-" + name)}
 	}
-	proxy := &appsv1.DaemonSet{ObjectMeta: named("kube-proxy")}
+	labels := map[string]string{"k8s-app": "of-kubeadm"}
+	selector := &metav1.LabelSelector{MatchLabels: labels}
+	proxy := &appsv1.DaemonSet{ObjectMeta: named("kube-proxy"), Spec: appsv1.DaemonSetSpec{Selector: selector}}
+	proxy.Spec.Template.Labels = labels
 	proxy.Spec.Template.Spec.Containers = []corev1.Container{{Name: "kube-proxy", Image: "registry.k8s.io/kube-proxy:v1.36.3"}}
-	dns := &appsv1.Deployment{ObjectMeta: named("coredns")}
+	dns := &appsv1.Deployment{ObjectMeta: named("coredns"), Spec: appsv1.DeploymentSpec{Selector: selector}}
+	dns.Spec.Template.Labels = labels
 	dns.Spec.Template.Spec.Containers = []corev1.Container{{Name: "coredns", Image: "registry.k8s.io/coredns/coredns:" + coreDNSTag}}
 	dns.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "config-volume", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 		LocalObjectReference: corev1.LocalObjectReference{Name: "coredns"}, Items: []corev1.KeyToPath{{Key: "Corefile", Path: "Corefile"}},
@@ -129,7 +133,23 @@ func settleAddons(t *testing.T, workload client.Client, s Snapshot, check func()
 // moment does a version of CoreDNS that is told to run find a Corefile that it does not
 // read.
 func TestAddonsOneActionAtATime(t *testing.T) {
-	workload := holding(t, kubeSystem("v1.6.7", oldCorefile)...)
+	upgradeOneByOne(t, holding(t, kubeSystem("v1.6.7", oldCorefile)...))
+}
+
+// The same on a real kube-apiserver, which fills in defaults, and is strict about patches.
+func TestAddonsOnAPIServer(t *testing.T) {
+	workload := newServer(t).client
+	for _, object := range kubeSystem("v1.6.7", oldCorefile) {
+		object.SetUID("")
+		if err := workload.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upgradeOneByOne(t, workload)
+}
+
+func upgradeOneByOne(t *testing.T, workload client.Client) {
+	t.Helper()
 	get := func(object client.Object, name string) {
 		t.Helper()
 		if err := workload.Get(context.Background(), client.ObjectKey{Namespace: "kube-system", Name: name}, object); err != nil {
