@@ -186,8 +186,6 @@ func clusterConfiguration(in Input, d *dialect) (*wireCluster, error) {
 			DNSDomain:     in.Network.ServiceDomain,
 		},
 		CertificatesDir: spec.CertificatesDir,
-		ImageRepository: spec.ImageRepository,
-		FeatureGates:    d.featureGates(spec.FeatureGates),
 	}
 	if out.ControlPlaneEndpoint == "" {
 		out.ControlPlaneEndpoint = in.ControlPlaneEndpoint
@@ -198,9 +196,18 @@ func clusterConfiguration(in Input, d *dialect) (*wireCluster, error) {
 	if spec.DNS.ImageRepository != "" || spec.DNS.ImageTag != "" {
 		out.DNS = &wireDNS{ImageRepository: spec.DNS.ImageRepository, ImageTag: spec.DNS.ImageTag}
 	}
+	if err := d.settings(path, spec, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// settings fills in what may change while the cluster lives; what names the cluster, and its addresses, may not.
+func (d *dialect) settings(path string, spec bootstrapv1.ClusterConfiguration, out *wireCluster) error {
+	out.ImageRepository, out.FeatureGates = spec.ImageRepository, d.featureGates(spec.FeatureGates)
 	var err error
 	if out.APIServer, err = d.component(path+".apiServer", spec.APIServer.ExtraArgs, spec.APIServer.ExtraVolumes, spec.APIServer.ExtraEnvs); err != nil {
-		return nil, err
+		return err
 	}
 	if len(spec.APIServer.CertSANs) > 0 {
 		if out.APIServer == nil {
@@ -210,16 +217,16 @@ func clusterConfiguration(in Input, d *dialect) (*wireCluster, error) {
 	}
 	manager, scheduler := spec.ControllerManager, spec.Scheduler
 	if out.ControllerManager, err = d.component(path+".controllerManager", manager.ExtraArgs, manager.ExtraVolumes, manager.ExtraEnvs); err != nil {
-		return nil, err
+		return err
 	}
 	if out.Scheduler, err = d.component(path+".scheduler", scheduler.ExtraArgs, scheduler.ExtraVolumes, scheduler.ExtraEnvs); err != nil {
-		return nil, err
+		return err
 	}
 	if out.Etcd, err = d.etcd(path+".etcd", spec.Etcd); err != nil {
-		return nil, err
+		return err
 	}
 	d.certificateSettings(path, spec, out)
-	return out, nil
+	return nil
 }
 
 // certificateSettings are v1beta4's. Lifetime and algorithm of the authorities themselves hold on any version, because

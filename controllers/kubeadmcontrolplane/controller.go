@@ -35,6 +35,12 @@ func Controller() engine.Controller[Snapshot, controlplanev1.KubeadmControlPlane
 			engine.Writes(configKind, "create", "patch"),
 			engine.Writes(secretKind, "create", "patch"),
 			engine.WritesContract("InfraMachine", "create", "patch"),
+			engine.WritesWorkload(configMapKind, "patch"),
+			engine.WritesWorkload(deploymentKind, "patch"),
+			engine.WritesWorkload(daemonSetKind, "patch"),
+			engine.WritesWorkload(roleKind, "create"),
+			engine.WritesWorkload(roleBindingKind, "create"),
+			engine.WritesWorkload(clusterRoleBindingKind, "create"),
 		},
 		Observe: observe,
 		Subject: func(s Snapshot) client.Object {

@@ -57,6 +57,7 @@ type Snapshot struct {
 	// LastContact is when the workload cluster last answered this process. Until it does,
 	// it is when this process began to ask: what was seen before counts meanwhile.
 	LastContact time.Time
+	Addons      Addons
 	LastFailure *plan.Failure
 }
 
