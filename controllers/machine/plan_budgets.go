@@ -103,10 +103,10 @@ func (a *allowance) take(pod *corev1.Pod) *hold {
 		}
 	}
 	if status.ExpectedPods > 0 && status.DesiredHealthy >= status.ExpectedPods {
-		return &hold{forGood: true, why: fmt.Sprintf("held by PodDisruptionBudget %s, which never allows a disruption (it wants %d of %d Pods healthy): scale up what it covers, or relax or delete it",
+		return &hold{forGood: true, why: fmt.Sprintf("held by PodDisruptionBudget %s, which never allows a disruption (of %[3]d Pods it wants %[2]d healthy): scale up what it covers, or relax or delete it",
 			name, status.DesiredHealthy, status.ExpectedPods)}
 	}
-	return &hold{why: fmt.Sprintf("held by PodDisruptionBudget %s, which allows no disruption now (%d of its Pods are healthy, it wants %d): make more of them healthy, or relax it",
+	return &hold{why: fmt.Sprintf("held by PodDisruptionBudget %s, which allows no disruption now (healthy Pods: %d, wanted: %d): make more of them healthy, or relax it",
 		name, status.CurrentHealthy, status.DesiredHealthy)}
 }
 
