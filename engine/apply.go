@@ -98,8 +98,8 @@ func perform(ctx context.Context, writer client.Client, action plan.Action, owne
 }
 
 // performEvict asks for an eviction. What the budgets refuse is left for the next plan,
-// and so is a Pod that was replaced by another one of its name: both show in what is read
-// next.
+// and so is a Pod that was replaced by another one of its name, or whose namespace is being
+// deleted, with which it goes: all that shows in what is read next.
 func performEvict(ctx context.Context, writer client.Client, action plan.Evict) error {
 	uid := action.On.UID
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: action.On.Namespace, Name: action.On.Name}}
@@ -109,7 +109,8 @@ func performEvict(ctx context.Context, writer client.Client, action plan.Evict) 
 			GracePeriodSeconds: action.GracePeriodSeconds, Preconditions: &metav1.Preconditions{UID: &uid},
 		},
 	})
-	if apierrors.IsTooManyRequests(err) || apierrors.IsConflict(err) {
+	ending := apierrors.IsForbidden(err) && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+	if apierrors.IsTooManyRequests(err) || apierrors.IsConflict(err) || ending {
 		return nil
 	}
 	return client.IgnoreNotFound(err)

@@ -5,12 +5,16 @@ package machine
 import (
 	"context"
 	"slices"
+	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/machines"
 )
 
 // The parts that providers' kinds play for a Machine.
@@ -22,6 +26,7 @@ const (
 
 // Controller is the Machine controller.
 func Controller() engine.Controller[Snapshot, clusterv1.MachineStatus] {
+	numbers := &revisionNumbers{seen: map[types.UID]string{}}
 	return engine.Controller[Snapshot, clusterv1.MachineStatus]{
 		Name: name, Kind: kind,
 		Inputs: []engine.Input{
@@ -34,6 +39,9 @@ func Controller() engine.Controller[Snapshot, clusterv1.MachineStatus] {
 				return m.Spec.InfrastructureRef
 			})),
 			engine.Contract(roleControlPlane, deletingMachinesOfControlPlane),
+			engine.Mapped(&clusterv1.MachineSet{}, numbers.whenChanged(machinesOfMachineSet)),
+			engine.Mapped(&clusterv1.MachineDeployment{}, numbers.whenChanged(machinesOfMachineDeployment)),
+			engine.Mapped(&clusterv1.MachineDrainRule{}, deletingMachinesOfDrainRule),
 			engine.WorkloadNodes(machinesOfNode),
 		},
 		Outputs: []engine.Output{
@@ -41,6 +49,7 @@ func Controller() engine.Controller[Snapshot, clusterv1.MachineStatus] {
 			engine.WritesContract(roleBootstrap, "patch", "delete"),
 			engine.WritesContract(roleInfrastructure, "patch", "delete"),
 			engine.WritesWorkload(nodeKind, "patch", "delete"),
+			engine.WritesWorkload(podKind, "evict"),
 		},
 		Observe: observe,
 		Subject: func(s Snapshot) client.Object {
@@ -88,6 +97,54 @@ func deletingMachinesOfControlPlane(ctx context.Context, reader engine.Reader, c
 	return machinesIn(ctx, reader, controlPlane.GetNamespace(), func(m *clusterv1.Machine) bool {
 		return m.DeletionTimestamp != nil && m.Spec.ClusterName == cluster
 	})
+}
+
+// deletingMachinesOfDrainRule are the Machines whose Nodes may be drained now.
+func deletingMachinesOfDrainRule(ctx context.Context, reader engine.Reader, rule client.Object) []engine.Key {
+	return machinesIn(ctx, reader, rule.GetNamespace(), machines.Deleting)
+}
+
+func machinesOfMachineSet(ctx context.Context, reader engine.Reader, set client.Object) []engine.Key {
+	return machinesIn(ctx, reader, set.GetNamespace(), func(m *clusterv1.Machine) bool { return metav1.IsControlledBy(m, set) })
+}
+
+func machinesOfMachineDeployment(ctx context.Context, reader engine.Reader, deployment client.Object) []engine.Key {
+	name := machines.LabelValue(deployment.GetName())
+	return machinesIn(ctx, reader, deployment.GetNamespace(), func(m *clusterv1.Machine) bool {
+		return m.Labels[clusterv1.MachineDeploymentNameLabel] == name
+	})
+}
+
+// revisionNumbers remembers the revisions of MachineSets and MachineDeployments. Their
+// status changes with every Machine; to look at all the others each time would make the
+// work grow with the square of their number.
+type revisionNumbers struct {
+	mu   sync.Mutex
+	seen map[types.UID]string
+}
+
+// whenChanged gives the keys of an object when its revision is another than it was.
+func (r *revisionNumbers) whenChanged(keys func(context.Context, engine.Reader, client.Object) []engine.Key) func(context.Context, engine.Reader, client.Object) []engine.Key {
+	return func(ctx context.Context, reader engine.Reader, object client.Object) []engine.Key {
+		if !r.changed(object) {
+			return nil
+		}
+		return keys(ctx, reader, object)
+	}
+}
+
+func (r *revisionNumbers) changed(object client.Object) bool {
+	number := object.GetAnnotations()[clusterv1.RevisionAnnotation]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was, known := r.seen[object.GetUID()]
+	if object.GetDeletionTimestamp() != nil {
+		// Its Machines go too, and it need not be remembered for ever.
+		delete(r.seen, object.GetUID())
+		return false
+	}
+	r.seen[object.GetUID()] = number
+	return !known || was != number
 }
 
 // machinesOfNode is the Machine of a Node; all of a cluster's when the connection to

@@ -20,10 +20,11 @@
 //
 // # Why deletion leaves nothing behind
 //
-// The steps: pre-drain hooks, pre-terminate hooks, infrastructure object gone,
-// bootstrap object gone, Node gone, finalizer. Draining belongs between the two
-// kinds of hooks. Each step is read off what is there, so that a crash between any
-// two only repeats a look.
+// The steps: pre-drain hooks, Node drained, volumes detached, pre-terminate hooks,
+// infrastructure object gone, bootstrap object gone, Node gone, finalizer. Each step is
+// read off what is there, so that a crash between any two only repeats a look. The first
+// three and the Node's deletion are left out when the whole cluster goes, or its control
+// plane, or the last machine of that; the hooks before the host goes never are.
 //
 // The infrastructure object stands for the host, so the Machine must not vanish
 // before it. Three things can go wrong with "it does not exist":
@@ -48,8 +49,25 @@
 // there but follows no contract we know, or whose objects may not be listed, may have
 // objects: then the deletion is blocked until somebody decides.
 //
-// A workload cluster that cannot be reached never holds a deletion up for longer than
-// nodeDeletionTimeoutSeconds, counted from the deletion or from the last successful
-// probe, whichever is later; the Node that may be left is then for the cluster's own
-// node lifecycle.
+// Once the host is gone, a workload cluster that cannot be reached never holds a deletion
+// up for longer than nodeDeletionTimeoutSeconds, counted from the deletion or from the last
+// successful probe, whichever is later; the Node that may be left is then for the cluster's
+// own node lifecycle. Before that it holds the deletion up until the time-outs for draining
+// and volumes, which are unlimited unless they are set: what runs there may be all that is
+// left of it. The condition Deleting says so, and by which annotation to go on without.
+//
+// # Draining
+//
+// The Node is cordoned, and then the Pods on it, the rules for them and the budgets that
+// cover them are read anew for each plan, because nothing tells of their changes. What a
+// Pod's turn is (plan_drainrules.go) and whether its budget lets it go (plan_budgets.go,
+// which asks what the API server will ask) is decided before anything is sent; the server
+// still has the last word. Pods go by eviction only: no budget is ever passed over, it is
+// the Machine's time-out or annotation by which people decide to.
+//
+// # Taints
+//
+// The Node's list of taints has no field owners below it, so server-side apply cannot tell
+// ours from those of others. The annotation taints-from-machine notes a taint before it is
+// set and until it is off again.
 package machine

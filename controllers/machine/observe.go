@@ -38,8 +38,19 @@ type Snapshot struct {
 	// ControlPlane is looked at only while the Machine is being deleted and its Cluster
 	// is not.
 	ControlPlane ControlPlane
-	LastFailure  *plan.Failure
+	// Drain is looked at only while Pods are taken off the Node, or its volumes waited for;
+	// nil with no error when it is not.
+	Drain plan.Known[*Drain]
+	// Volumes are looked at only while they are waited for; as Drain.
+	Volumes plan.Known[*Volumes]
+	// Revisions are looked at only while the Machine stays.
+	Revisions   Revisions
+	LastFailure *plan.Failure
 }
+
+// Revisions are the numbers, as annotations hold them, of the Machine's MachineSet and of
+// the newest in its MachineDeployment; empty where there is no such object.
+type Revisions struct{ MachineSet, MachineDeployment string }
 
 // Referenced is an object that a Machine refers to.
 type Referenced struct {
@@ -102,8 +113,38 @@ func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapsho
 		if snapshot.ControlPlane, err = observeControlPlane(ctx, reader, machine, snapshot.Cluster); err != nil {
 			return snapshot, err
 		}
+		observeDrain(ctx, reader, &snapshot)
+	}
+	if !machines.Deleting(machine) && snapshot.Node.Value != nil {
+		if snapshot.Revisions, err = observeRevisions(ctx, reader, machine); err != nil {
+			return snapshot, err
+		}
 	}
 	return snapshot, nil
+}
+
+// observeRevisions follows the owners of a Machine up to its MachineDeployment.
+func observeRevisions(ctx context.Context, reader engine.Reader, machine *clusterv1.Machine) (Revisions, error) {
+	var seen Revisions
+	owner := metav1.GetControllerOf(machine)
+	if owner == nil || owner.Kind != clusterv1.MachineSetKind {
+		return seen, nil
+	}
+	set := &clusterv1.MachineSet{}
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: machine.Namespace, Name: owner.Name}, set); err != nil {
+		return seen, client.IgnoreNotFound(err)
+	}
+	seen.MachineSet = set.Annotations[clusterv1.RevisionAnnotation]
+	owner = metav1.GetControllerOf(set)
+	if owner == nil || owner.Kind != clusterv1.MachineDeploymentKind {
+		return seen, nil
+	}
+	deployment := &clusterv1.MachineDeployment{}
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: machine.Namespace, Name: owner.Name}, deployment); err != nil {
+		return seen, client.IgnoreNotFound(err)
+	}
+	seen.MachineDeployment = deployment.Annotations[clusterv1.RevisionAnnotation]
+	return seen, nil
 }
 
 func observeObject(ctx context.Context, reader engine.Reader, role string, machine *clusterv1.Machine, field clusterv1.ContractVersionedObjectReference) (Referenced, error) {

@@ -263,6 +263,13 @@ func invariants(s Snapshot, decided plan.Plan[clusterv1.MachineStatus]) []string
 			if action.On.Kind == nodeKind.Kind && (hostLeft(s) || !nodeDeletable(s)) {
 				broken = append(broken, fmt.Sprintf("%s: a Node is deleted only once its host is gone, and not with its cluster", action))
 			}
+		case plan.Evict:
+			if !machines.Deleting(s.Machine) || !nodeDeletable(s) || pastDrain(s) || preDrainHooks(s) != nil || !s.Node.Value.Spec.Unschedulable {
+				broken = append(broken, fmt.Sprintf("%s: Pods are evicted only from a cordoned Node whose Machine is being deleted, after the hooks and before the host goes", action))
+			}
+			if action.On.UID == "" {
+				broken = append(broken, fmt.Sprintf("%s: an eviction must carry the UID", action))
+			}
 		case plan.Patch:
 			if action.On.Kind == kind.Kind && hostLeft(s) {
 				broken = append(broken, fmt.Sprintf("%s: the Machine must not go while its host is there", action))

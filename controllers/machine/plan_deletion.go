@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
@@ -18,7 +20,9 @@ func deletion(s Snapshot) plan.Decision {
 	if !slices.Contains(s.Machine.Finalizers, clusterv1.MachineFinalizer) {
 		return plan.Wait(clusterv1.DeletingReason, fmt.Sprintf("the other finalizers of the Machine are not removed yet: %s", strings.Join(s.Machine.Finalizers, ", ")))
 	}
-	steps := []func(Snapshot) *plan.Decision{preDrainHooks, preTerminateHooks, infrastructureDeletion, bootstrapDeletion, nodeDeletion}
+	steps := []func(Snapshot) *plan.Decision{
+		preDrainHooks, drainNode, volumeDetach, preTerminateHooks, infrastructureDeletion, bootstrapDeletion, nodeDeletion,
+	}
 	for _, step := range steps {
 		if unfinished := step(s); unfinished != nil {
 			return *unfinished
@@ -173,15 +177,14 @@ func deletionStarts(s Snapshot, reason string) *clusterv1.MachineDeletionStatus 
 	if s.Machine.Status.Deletion != nil {
 		starts = *s.Machine.Status.Deletion
 	}
-	switch reason {
-	case clusterv1.WaitingForPreDrainHookReason:
-		if starts.WaitForPreDrainHookStartTime.IsZero() {
-			starts.WaitForPreDrainHookStartTime = second(s.Now)
-		}
-	case clusterv1.WaitingForPreTerminateHookReason:
-		if starts.WaitForPreTerminateHookStartTime.IsZero() {
-			starts.WaitForPreTerminateHookStartTime = second(s.Now)
-		}
+	start := map[string]*metav1.Time{
+		clusterv1.WaitingForPreDrainHookReason:     &starts.WaitForPreDrainHookStartTime,
+		clusterv1.DrainingNodeReason:               &starts.NodeDrainStartTime,
+		clusterv1.WaitingForVolumeDetachReason:     &starts.WaitForNodeVolumeDetachStartTime,
+		clusterv1.WaitingForPreTerminateHookReason: &starts.WaitForPreTerminateHookStartTime,
+	}[reason]
+	if start != nil && start.IsZero() {
+		*start = second(s.Now)
 	}
 	if starts == (clusterv1.MachineDeletionStatus{}) {
 		return nil

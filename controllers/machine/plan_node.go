@@ -3,12 +3,10 @@
 package machine
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -17,8 +15,8 @@ import (
 )
 
 // nodeActions bring the Machine's Node in line with the Machine: labels and
-// annotations first, and only then the taint goes that kept pods away until they are
-// there.
+// annotations first, then the taints, and with them the taint goes that kept pods away
+// until all that was there.
 func nodeActions(s Snapshot) []plan.Action {
 	node := s.Node.Value
 	if !s.Node.OK() || node == nil || node.DeletionTimestamp != nil {
@@ -31,12 +29,14 @@ func nodeActions(s Snapshot) []plan.Action {
 		intent.SetLabels(labels)
 	}
 	intent.SetAnnotations(nodeAnnotations(s))
-	// The cache keeps no managedFields, so labels that are to go do not show there;
-	// they show in the annotation that lists all that are stated here.
+	// The cache keeps no managedFields, so labels and annotations that are to go do not
+	// show there; they show in the annotations that list all that are stated here.
 	if plan.NeedsApply(plan.Live(nodeKind, node), intent, plan.Manager(name), "") {
 		actions = append(actions, plan.Apply{Object: intent, In: workloadOf(s), Reason: "it is the Node of Machine " + s.Machine.Name})
 	}
-	if patch := removeTaint(s, node); patch != nil {
+	// The change of labels is a change of the resource version, which a patch of an empty
+	// list of taints tests.
+	if patch := taintPatch(s, node); patch != nil && (len(actions) == 0 || len(node.Spec.Taints) > 0) {
 		actions = append(actions, *patch)
 	}
 	return actions
@@ -71,43 +71,46 @@ func goesToNode(key string) bool {
 	if domain == clusterv1.NodeRoleLabelPrefix {
 		return true
 	}
-	for _, synced := range []string{clusterv1.NodeRestrictionLabelDomain, clusterv1.ManagedNodeLabelDomain} {
-		if domain == synced || strings.HasSuffix(domain, "."+synced) {
-			return true
-		}
-	}
-	return false
+	return inDomain(domain, clusterv1.NodeRestrictionLabelDomain) || inDomain(domain, clusterv1.ManagedNodeLabelDomain)
 }
 
-func nodeAnnotations(s Snapshot) map[string]string {
-	synced := slices.Sorted(maps.Keys(nodeLabels(s)))
-	annotations := map[string]string{
-		clusterv1.ClusterNameAnnotation:       s.Machine.Spec.ClusterName,
-		clusterv1.ClusterNamespaceAnnotation:  s.Machine.Namespace,
-		clusterv1.MachineAnnotation:           s.Machine.Name,
-		clusterv1.LabelsFromMachineAnnotation: strings.Join(synced, ","),
-	}
-	if owner := metav1.GetControllerOf(s.Machine); owner != nil {
-		annotations[clusterv1.OwnerKindAnnotation] = owner.Kind
-		annotations[clusterv1.OwnerNameAnnotation] = owner.Name
+func inDomain(domain, parent string) bool {
+	return domain == parent || strings.HasSuffix(domain, "."+parent)
+}
+
+// annotationsForNode are those of the Machine that are meant for Nodes.
+func annotationsForNode(s Snapshot) map[string]string {
+	annotations := map[string]string{}
+	for key, value := range s.Machine.Annotations {
+		if domain, _, found := strings.Cut(key, "/"); found && inDomain(domain, clusterv1.ManagedNodeAnnotationDomain) {
+			annotations[key] = value
+		}
 	}
 	return annotations
 }
 
-// removeTaint takes off the taint of a Node that has its labels now. The position in
-// the list is tested, so that no other taint can be hit.
-func removeTaint(s Snapshot, node *corev1.Node) *plan.Patch {
-	at := slices.IndexFunc(node.Spec.Taints, func(taint corev1.Taint) bool { return taint.MatchTaint(&clusterv1.NodeUninitializedTaint) })
-	if at < 0 {
-		return nil
+// nodeAnnotations are the Machine's own that are meant for Nodes, and those that say whose
+// the Node is and what on it comes from the Machine.
+func nodeAnnotations(s Snapshot) map[string]string {
+	annotations := annotationsForNode(s)
+	passedOn := slices.Sorted(maps.Keys(annotations))
+	annotations[clusterv1.ClusterNameAnnotation] = s.Machine.Spec.ClusterName
+	annotations[clusterv1.ClusterNamespaceAnnotation] = s.Machine.Namespace
+	annotations[clusterv1.MachineAnnotation] = s.Machine.Name
+	annotations[clusterv1.LabelsFromMachineAnnotation] = strings.Join(slices.Sorted(maps.Keys(nodeLabels(s))), ",")
+	if owner := metav1.GetControllerOf(s.Machine); owner != nil {
+		annotations[clusterv1.OwnerKindAnnotation] = owner.Kind
+		annotations[clusterv1.OwnerNameAnnotation] = owner.Name
 	}
-	path := fmt.Sprintf("/spec/taints/%d", at)
-	ref := plan.RefTo(nodeKind, node)
-	ref.Cluster = workloadOf(s)
-	return &plan.Patch{On: ref, Reason: "its labels are those of the Machine", Operations: []plan.PatchOperation{
-		{Op: "test", Path: "/metadata/uid", Value: string(node.UID)},
-		{Op: "test", Path: path + "/key", Value: clusterv1.NodeUninitializedTaint.Key},
-		{Op: "test", Path: path + "/effect", Value: string(clusterv1.NodeUninitializedTaint.Effect)},
-		{Op: "remove", Path: path},
-	}}
+	for key, list := range map[string][]string{
+		clusterv1.AnnotationsFromMachineAnnotation: passedOn,
+		clusterv1.TaintsFromMachineAnnotation:      trackedTaints(s, s.Node.Value),
+	} {
+		// Where the Node has the list, it is stated though it is empty: by that it is seen
+		// that what it listed has to go.
+		if _, there := s.Node.Value.Annotations[key]; there || len(list) > 0 {
+			annotations[key] = strings.Join(list, ",")
+		}
+	}
+	return annotations
 }

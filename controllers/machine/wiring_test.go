@@ -17,6 +17,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -60,7 +61,12 @@ func newWorld(t *testing.T) world {
 	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{"../../deploy/crds"}, Scheme: scheme, ErrorIfPathMissing: true}); err != nil {
 		t.Fatal(err)
 	}
-	manager, err := ctrl.NewManager(config, ctrl.Options{Scheme: scheme, Logger: testr.New(t), Metrics: metricsserver.Options{BindAddress: "0"}})
+	again := true
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Logger: testr.New(t), Metrics: metricsserver.Options{BindAddress: "0"},
+		// Each test has a controller of this name.
+		Controller: controllerconfig.Controller{SkipNameValidation: &again},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

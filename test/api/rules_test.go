@@ -71,6 +71,14 @@ spec:
       bootstrap:
         configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfigTemplate, name: base}
 ---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDrainRule
+metadata: {name: base}
+spec:
+  drain: {behavior: Drain, order: 1}
+  machines: [{selector: {matchLabels: {pool: a}}, clusterSelector: {matchLabels: {stage: production}}}]
+  pods: [{selector: {matchLabels: {app: db}}, namespaceSelector: {matchExpressions: [{key: team, operator: Exists}]}}]
+---
 apiVersion: controlplane.cluster.x-k8s.io/v1beta2
 kind: KubeadmControlPlane
 metadata: {name: base}
@@ -413,6 +421,29 @@ var ruleCases = []ruleCase{
 	{name: "ClusterResourceSet changes its selector", kind: "ClusterResourceSet", update: true, set: []string{"spec.clusterSelector.matchLabels={cni: other}"}, want: "clusterSelector cannot be changed"},
 	{name: "ClusterResourceSet changes its strategy", kind: "ClusterResourceSet", update: true, set: []string{"spec.strategy=Reconcile"}, want: "strategy cannot be changed"},
 	{name: "ClusterResourceSet gains a resource", kind: "ClusterResourceSet", update: true, set: []string{"spec.resources=[{kind: ConfigMap, name: base}, {kind: Secret, name: s}]"}},
+	{name: "MachineDrainRule for all", kind: "MachineDrainRule", set: []string{"spec={drain: {behavior: Skip}}"}},
+	{name: "MachineDrainRule with a negative order", kind: "MachineDrainRule", set: []string{"spec.drain={behavior: Drain, order: -7}"}},
+	{name: "MachineDrainRule waits for all", kind: "MachineDrainRule", set: []string{"spec.drain={behavior: WaitCompleted}"}},
+	{name: "MachineDrainRule skips in an order", kind: "MachineDrainRule", set: []string{"spec.drain={behavior: Skip, order: 1}"}, want: "only pods that are evicted have an order"},
+	{name: "MachineDrainRule waits in an order", kind: "MachineDrainRule", set: []string{"spec.drain={behavior: WaitCompleted, order: 0}"}, want: "only pods that are evicted have an order"},
+	{name: "MachineDrainRule with another behavior", kind: "MachineDrainRule", set: []string{"spec.drain={behavior: Kill}"}, want: "Unsupported value"},
+	{name: "MachineDrainRule with the same pods twice", kind: "MachineDrainRule", set: []string{"spec.pods=[{selector: {matchLabels: {a: b}}}, {selector: {matchLabels: {a: b}}}]"}, want: "one of the entries of pods is there twice"},
+	{name: "MachineDrainRule with the same Machines twice", kind: "MachineDrainRule", set: []string{"spec.machines=[{selector: {matchLabels: {a: b}}}, {selector: {matchLabels: {a: b}}}]"}, want: "one of the entries of machines is there twice"},
+	{name: "MachineDrainRule for no pods", kind: "MachineDrainRule", set: []string{"spec.pods=[]"}, want: "should have at least 1 items"},
+	{name: "MachineDrainRule with an empty entry", kind: "MachineDrainRule", set: []string{"spec.machines=[{}]"}, want: "should have at least 1 properties"},
+	{name: "MachineDrainRule with selectors that pick all", kind: "MachineDrainRule", set: []string{"spec.pods=[{selector: {}, namespaceSelector: {}}]"}},
+	{name: "MachineDrainRule machines.selector with pool Is [a]", kind: "MachineDrainRule", set: []string{"spec.machines=[{selector: {matchExpressions: [{key: pool, operator: Is, values: [a]}]}}]"}, want: "one of selector.matchExpressions is not valid"},
+	{name: "MachineDrainRule machines.selector with pool In", kind: "MachineDrainRule", set: []string{"spec.machines=[{selector: {matchExpressions: [{key: pool, operator: In}]}}]"}, want: "one of selector.matchExpressions is not valid"},
+	{name: "MachineDrainRule machines.selector with a label that cannot be", kind: "MachineDrainRule", set: []string{"spec.machines=[{selector: {matchLabels: {pool: a b}}}]"}, want: "selector asks for a label that cannot be"},
+	{name: "MachineDrainRule machines.clusterSelector with pool Is [a]", kind: "MachineDrainRule", set: []string{"spec.machines=[{clusterSelector: {matchExpressions: [{key: pool, operator: Is, values: [a]}]}}]"}, want: "one of clusterSelector.matchExpressions is not valid"},
+	{name: "MachineDrainRule machines.clusterSelector with pool In", kind: "MachineDrainRule", set: []string{"spec.machines=[{clusterSelector: {matchExpressions: [{key: pool, operator: In}]}}]"}, want: "one of clusterSelector.matchExpressions is not valid"},
+	{name: "MachineDrainRule machines.clusterSelector with a label that cannot be", kind: "MachineDrainRule", set: []string{"spec.machines=[{clusterSelector: {matchLabels: {pool: a b}}}]"}, want: "clusterSelector asks for a label that cannot be"},
+	{name: "MachineDrainRule pods.selector with pool Is [a]", kind: "MachineDrainRule", set: []string{"spec.pods=[{selector: {matchExpressions: [{key: pool, operator: Is, values: [a]}]}}]"}, want: "one of selector.matchExpressions is not valid"},
+	{name: "MachineDrainRule pods.selector with pool In", kind: "MachineDrainRule", set: []string{"spec.pods=[{selector: {matchExpressions: [{key: pool, operator: In}]}}]"}, want: "one of selector.matchExpressions is not valid"},
+	{name: "MachineDrainRule pods.selector with a label that cannot be", kind: "MachineDrainRule", set: []string{"spec.pods=[{selector: {matchLabels: {pool: a b}}}]"}, want: "selector asks for a label that cannot be"},
+	{name: "MachineDrainRule pods.namespaceSelector with pool Is [a]", kind: "MachineDrainRule", set: []string{"spec.pods=[{namespaceSelector: {matchExpressions: [{key: pool, operator: Is, values: [a]}]}}]"}, want: "one of namespaceSelector.matchExpressions is not valid"},
+	{name: "MachineDrainRule pods.namespaceSelector with pool In", kind: "MachineDrainRule", set: []string{"spec.pods=[{namespaceSelector: {matchExpressions: [{key: pool, operator: In}]}}]"}, want: "one of namespaceSelector.matchExpressions is not valid"},
+	{name: "MachineDrainRule pods.namespaceSelector with a label that cannot be", kind: "MachineDrainRule", set: []string{"spec.pods=[{namespaceSelector: {matchLabels: {pool: a b}}}]"}, want: "namespaceSelector asks for a label that cannot be"},
 	{name: "ClusterResourceSetBinding changes its cluster", kind: "ClusterResourceSetBinding", update: true, set: []string{"spec.clusterName=b"}, want: "clusterName cannot be changed"},
 
 	{name: "DockerMachineTemplate changes", kind: "DockerMachineTemplate", update: true, set: []string{"spec.template.spec.customImage=other"}, want: "make another template"},

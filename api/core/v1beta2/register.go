@@ -24,6 +24,7 @@ const (
 	MachineKind           = "Machine"
 	MachineSetKind        = "MachineSet"
 	MachineDeploymentKind = "MachineDeployment"
+	MachineDrainRuleKind  = "MachineDrainRule"
 )
 
 // Resource returns the group-qualified resource (plural, lower case), for use in API errors.
@@ -37,6 +38,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Machine{}, &MachineList{},
 		&MachineSet{}, &MachineSetList{},
 		&MachineDeployment{}, &MachineDeploymentList{},
+		&MachineDrainRule{}, &MachineDrainRuleList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -31,6 +31,8 @@ type bound struct {
 var bounds = slices.Concat(
 	[]bound{{"metadata.labels.{}", "maxLength", 63}},
 	selector("spec.selector"), selector("spec.clusterSelector"),
+	selector("spec.machines.[].selector"), selector("spec.machines.[].clusterSelector"),
+	selector("spec.pods.[].selector"), selector("spec.pods.[].namespaceSelector"),
 )
 
 func selector(path string) []bound {
