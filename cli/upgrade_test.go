@@ -5,9 +5,11 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -149,6 +151,34 @@ func otherProvider(t *testing.T, objects []*unstructured.Unstructured) []*unstru
 		}
 	}
 	return objects
+}
+
+// For the cluster of examples/talk an upgrade writes what is written there by hand.
+func TestUpgradeOfTheTalk(t *testing.T) {
+	var objects []*unstructured.Unstructured
+	for _, name := range []string{"1-cluster", "2-docker-cluster", "3-control-plane", "4-workers"} {
+		text, err := os.ReadFile("../examples/talk/" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, decode(t, text)...)
+	}
+	setConditions(named(t, objects, "KubeadmControlPlane"), metav1.Condition{Type: "Available", Status: "True", Reason: "Available"})
+	text, err := os.ReadFile("../examples/talk/6-upgrade.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := editsOf(t, upgradeRequest{Version: "v1.37.1", ControlPlaneOnly: true}, objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := u.objects()
+	for _, object := range written {
+		object.SetOwnerReferences(nil) // whose they are is found out by controllers there
+	}
+	if diff := cmp.Diff(decode(t, text), written); diff != "" {
+		t.Errorf("by hand (-) and by the command (+):\n%s", diff)
+	}
 }
 
 // What was written is not written again, and what was begun is gone on with.
