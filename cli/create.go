@@ -122,7 +122,8 @@ func (t *tool) createCluster(ctx context.Context, flags createFlags) error {
 		return err
 	}
 	record := engineRecord(kubeconfigHomes(flags.target.kubeconfig))
-	if err := checkImages(ctx, containers.Options{ManagementID: m.id, Record: record, Logger: logr.Discard()}, wanted); err != nil {
+	if err := checkImages(ctx, containers.Options{ManagementID: m.id, Record: record, Logger: logr.Discard()}, "--kubernetes-version", wanted.Version,
+		wanted.image(), containers.DefaultLoadBalancerImage); err != nil {
 		return err
 	}
 	return t.writeCluster(ctx, m, wanted, flags)
@@ -228,24 +229,21 @@ func (m *management) checkNamespace(ctx context.Context, name string) error {
 	return nil
 }
 
-// checkImages makes sure that the images are there, before anything is written.
-func checkImages(ctx context.Context, engine containers.Options, wanted clusterPlan) error {
+// checkImages makes sure that the images are there, before anything is written. The flag
+// is the one that gave the version.
+func checkImages(ctx context.Context, engine containers.Options, flag, version string, images ...string) error {
 	docker, err := containers.New(ctx, engine)
 	if err != nil {
 		return err
 	}
 	defer docker.Close()
 	buildable, _ := nodeimage.Versions("")
-	node := wanted.NodeImage
-	if node == "" {
-		node = containers.NodeImage(wanted.Version)
-	}
-	for _, name := range []string{node, containers.DefaultLoadBalancerImage} {
+	for _, name := range images {
 		image, err := docker.Image(ctx, name)
 		if err != nil {
 			return err
 		}
-		if problem := missingImage(name, wanted.Version, buildable); !image.Exists && problem != "" {
+		if problem := missingImage(name, flag, version, buildable); !image.Exists && problem != "" {
 			return errors.New(problem)
 		}
 	}
@@ -270,15 +268,15 @@ func engineRecord(homes []string) string {
 
 // missingImage says what to do about an image that is not on the host; empty for one
 // that may be pulled.
-func missingImage(name, version string, buildable []string) string {
+func missingImage(name, flag, version string, buildable []string) string {
 	switch {
 	case name == containers.DefaultLoadBalancerImage:
 		return fmt.Sprintf("the load balancer's image %s has not been built; build it with: slipway image build --load-balancer", name)
 	case name != containers.NodeImage(version):
 		return ""
 	case len(buildable) > 0 && !slices.Contains(buildable, version):
-		return fmt.Sprintf("there is no image %s, and this checkout of slipway cannot build it: it has Kubernetes %s; use --kubernetes-version with one of these, or --image with an image of that version",
-			name, strings.Join(buildable, ", "))
+		return fmt.Sprintf("there is no image %s, and this checkout of slipway cannot build it: it has Kubernetes %s; use %s with one of these, or --image with an image of that version",
+			name, strings.Join(buildable, ", "), flag)
 	default:
 		return fmt.Sprintf("there is no image %s; build it with: slipway image build --kubernetes-version %s", name, version)
 	}

@@ -28,7 +28,7 @@ func TestCreateAsksTheEngineRemembered(t *testing.T) {
 		t.Fatalf("the record is %q", record)
 	}
 	t.Setenv("DOCKER_HOST", "")
-	err := checkImages(t.Context(), containers.Options{ManagementID: "m1", Record: record}, clusterPlan{Version: "v1.37.1"})
+	err := checkImages(t.Context(), containers.Options{ManagementID: "m1", Record: record}, "--kubernetes-version", "v1.37.1", "slipway/node:v1.37.1")
 	if err == nil || !strings.Contains(err.Error(), own+"/engine.sock") || !strings.Contains(err.Error(), record) || strings.Contains(err.Error(), "docker.sock") {
 		t.Errorf("error is %v", err)
 	}

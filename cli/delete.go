@@ -201,7 +201,7 @@ func members(f family) []string {
 			add(bootstrap.GetKind(), bootstrap.GetName())
 		}
 	}
-	for _, other := range f.Others {
+	for _, other := range slices.Concat(f.HealthChecks, f.Others) {
 		add(other.GetKind(), other.GetName())
 	}
 	if f.ControlPlane != nil {

@@ -19,17 +19,27 @@ func (t *tool) describeClusterCommand() *cobra.Command {
 	var flags target
 	var options treeOptions
 	var output format
+	var watch bool
 	command := &cobra.Command{
 		Use:   "cluster NAME",
 		Short: "Show the objects of a cluster as a tree, and how they are doing",
+		Long: `Show the objects of a cluster as a tree: how many machines they have, what each waits for and since
+when. --watch keeps the tree up to date until Ctrl-C: on a terminal it is drawn again, elsewhere a
+line tells each change.`,
 		Example: `  slipway describe cluster demo
 
   # with all conditions of all objects, or of Machines only
   slipway describe cluster demo --show-conditions
-  slipway describe cluster demo --show-conditions=Machine`,
+  slipway describe cluster demo --show-conditions=Machine
+
+  # and what changes, as it changes
+  slipway describe cluster demo --watch`,
 		Args: oneName("cluster"),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			return t.describeCluster(command.Context(), flags, arguments[0], options, output)
+			if watch && output != formatTable {
+				return usage("--watch shows changes as they come, which -o %s cannot hold: give one of them", output)
+			}
+			return t.describeCluster(command.Context(), flags, arguments[0], options, output, watch)
 		},
 		ValidArgsFunction: t.completeClusters(&flags),
 	}
@@ -40,10 +50,11 @@ func (t *tool) describeClusterCommand() *cobra.Command {
 	f.BoolVar(&options.Sets, "show-machinesets", false, "show MachineSets")
 	f.StringSliceVar(&options.Conditions, "show-conditions", nil, "show all conditions: of all objects, or of those named as Kind or Kind/name")
 	f.Lookup("show-conditions").NoOptDefVal = "all"
+	f.BoolVar(&watch, "watch", false, "keep the tree up to date until Ctrl-C")
 	return command
 }
 
-func (t *tool) describeCluster(ctx context.Context, flags target, name string, options treeOptions, output format) error {
+func (t *tool) describeCluster(ctx context.Context, flags target, name string, options treeOptions, output format, watch bool) error {
 	m, err := t.connect(ctx, flags)
 	if err != nil {
 		return err
@@ -51,6 +62,9 @@ func (t *tool) describeCluster(ctx context.Context, flags target, name string, o
 	cluster, err := m.getCluster(ctx, flags.namespace, name)
 	if err != nil {
 		return err
+	}
+	if watch {
+		return t.watchTree(ctx, m, cluster, options)
 	}
 	f, err := m.readFamily(ctx, cluster)
 	if err != nil {

@@ -5,6 +5,6 @@
 //
 // It decides nothing about clusters: verbs write objects that a user could have
 // written, and tell what controllers made of them. What is printed is computed by
-// pure functions (manifests, tree, steps, troubles) from objects that were read;
-// the verbs read, write and wait.
+// pure functions (manifests, edits of an upgrade, tree, steps, troubles, chains) from
+// objects that were read; the verbs read, write and wait.
 package cli

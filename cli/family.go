@@ -44,6 +44,8 @@ type family struct {
 	Binding      *addonsv1.ClusterResourceSetBinding
 	// Blocked are the events by which controllers said that an object is blocked.
 	Blocked []eventsv1.Event
+	// HealthChecks are the MachineHealthChecks of the Cluster, read by their fields.
+	HealthChecks []*contract.Object
 	// Others are objects of providers with the Cluster's label that no Machine
 	// refers to, as they are while a cluster is deleted.
 	Others []*contract.Object
@@ -70,6 +72,10 @@ func familyOf(objects []*unstructured.Unstructured, name string) (family, error)
 			f.Sets, err = adding(f.Sets, object, func(s *clusterv1.MachineSet) bool { return s.Spec.ClusterName == name })
 		case kind == machineKind.GroupKind():
 			f.Machines, err = adding(f.Machines, object, func(m *clusterv1.Machine) bool { return m.Spec.ClusterName == name })
+		case kind == machineHealthCheckKind.GroupKind():
+			if of, _, _ := unstructured.NestedString(object.Object, "spec", "clusterName"); of == name {
+				f.HealthChecks = append(f.HealthChecks, &contract.Object{Unstructured: object, Contract: contract.V1Beta2})
+			}
 		case kind == clusterResourceSetKind.GroupKind():
 			sets, err = adding(sets, object, func(*addonsv1.ClusterResourceSet) bool { return true })
 		case kind == clusterResourceBindingKind.GroupKind():
@@ -130,9 +136,11 @@ func (f *family) sort() {
 	slices.SortFunc(f.Sets, func(a, b clusterv1.MachineSet) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(f.Machines, func(a, b clusterv1.Machine) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(f.ResourceSets, func(a, b addonsv1.ClusterResourceSet) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(f.Others, func(a, b *contract.Object) int {
-		return strings.Compare(a.GetKind()+"/"+a.GetName(), b.GetKind()+"/"+b.GetName())
-	})
+	for _, list := range [][]*contract.Object{f.HealthChecks, f.Others} {
+		slices.SortFunc(list, func(a, b *contract.Object) int {
+			return strings.Compare(a.GetKind()+"/"+a.GetName(), b.GetKind()+"/"+b.GetName())
+		})
+	}
 }
 
 // controlPlaneMachines and workers are the two parts of the Machines.
@@ -165,7 +173,7 @@ func adding[T any](list []T, object *unstructured.Unstructured, belongs func(*T)
 func familyKinds(references ...clusterv1.ContractVersionedObjectReference) []schema.GroupKind {
 	kinds := []schema.GroupKind{
 		clusterKind.GroupKind(), machineDeploymentKind.GroupKind(), machineSetKind.GroupKind(), machineKind.GroupKind(),
-		clusterResourceSetKind.GroupKind(), clusterResourceBindingKind.GroupKind(),
+		machineHealthCheckKind.GroupKind(), clusterResourceSetKind.GroupKind(), clusterResourceBindingKind.GroupKind(),
 		dockerClusterKind.GroupKind(), dockerMachineKind.GroupKind(), kubeadmControlPlaneKind.GroupKind(), kubeadmConfigKind.GroupKind(),
 	}
 	for _, reference := range references {

@@ -24,6 +24,7 @@ var (
 	clusterKind                = clusterv1.GroupVersion.WithKind("Cluster")
 	machineKind                = clusterv1.GroupVersion.WithKind("Machine")
 	machineSetKind             = clusterv1.GroupVersion.WithKind("MachineSet")
+	machineHealthCheckKind     = clusterv1.GroupVersion.WithKind("MachineHealthCheck")
 	machineDeploymentKind      = clusterv1.GroupVersion.WithKind("MachineDeployment")
 	kubeadmConfigKind          = bootstrapv1.GroupVersion.WithKind("KubeadmConfig")
 	kubeadmConfigTemplateKind  = bootstrapv1.GroupVersion.WithKind("KubeadmConfigTemplate")
@@ -86,7 +87,20 @@ func manifests(p clusterPlan) []*unstructured.Unstructured {
 // template is the name of a machine template: it holds the version, because a
 // template is not changed but replaced when the version is.
 func (p clusterPlan) template(role string) string {
-	return p.Name + "-" + role + "-" + strings.NewReplacer(".", "-", "+", "-", "_", "-").Replace(strings.ToLower(p.Version))
+	return p.Name + "-" + role + "-" + nameOfVersion(p.Version)
+}
+
+// nameOfVersion is a version as part of an object's name: v1-37-1.
+func nameOfVersion(version string) string {
+	return strings.NewReplacer(".", "-", "+", "-", "_", "-").Replace(strings.ToLower(version))
+}
+
+// image is the node image that machines are made of.
+func (p clusterPlan) image() string {
+	if p.NodeImage != "" {
+		return p.NodeImage
+	}
+	return containers.NodeImage(p.Version)
 }
 
 func (p clusterPlan) meta(name string) metav1.ObjectMeta {
@@ -120,14 +134,10 @@ func clusterManifest(p clusterPlan) *clusterv1.Cluster {
 }
 
 func machineTemplateManifest(p clusterPlan, name string) *infrav1.DockerMachineTemplate {
-	image := p.NodeImage
-	if image == "" {
-		image = containers.NodeImage(p.Version)
-	}
 	return &infrav1.DockerMachineTemplate{
 		ObjectMeta: p.meta(name),
 		Spec: infrav1.DockerMachineTemplateSpec{Template: infrav1.DockerMachineTemplateResource{
-			Spec: infrav1.DockerMachineSpec{CustomImage: image},
+			Spec: infrav1.DockerMachineSpec{CustomImage: p.image()},
 		}},
 	}
 }

@@ -96,3 +96,11 @@ func eachRecorded(t *testing.T, test func(t *testing.T, name string, f family, n
 		})
 	}
 }
+
+// set changes a field of an object in memory.
+func set(t *testing.T, object *unstructured.Unstructured, value any, path ...string) {
+	t.Helper()
+	if err := unstructured.SetNestedField(object.Object, value, path...); err != nil {
+		t.Fatal(err)
+	}
+}

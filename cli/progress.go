@@ -38,15 +38,22 @@ func newProgress(out io.Writer, now func() time.Time) *progress {
 
 // columns is the width of the terminal that w is, 0 when it is none.
 func columns(w io.Writer) int {
+	width, _ := screen(w)
+	return width
+}
+
+// screen is the size of the terminal that w is, in characters and lines; 0 when it is
+// none.
+func screen(w io.Writer) (width, height int) {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("TERM") == "dumb" {
-		return 0
+		return 0, 0
 	}
-	width, _, err := term.GetSize(int(file.Fd()))
-	if err != nil || width <= 0 {
-		return 80
+	width, height, err := term.GetSize(int(file.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24
 	}
-	return width
+	return width, height
 }
 
 // begin opens a phase, and ends the one before as done if it is open still.

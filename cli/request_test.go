@@ -80,14 +80,14 @@ func TestMissingImage(t *testing.T) {
 	buildable := []string{"v1.37.1", "v1.36.3"}
 	for _, test := range []struct{ name, version, want string }{
 		{"slipway/node:v1.37.1", "v1.37.1", "slipway image build --kubernetes-version v1.37.1"},
-		{"slipway/node:v1.30.0", "v1.30.0", "v1.37.1, v1.36.3"},
+		{"slipway/node:v1.30.0", "v1.30.0", "it has Kubernetes v1.37.1, v1.36.3; use --to with one of these"},
 		{"slipway/haproxy:latest", "v1.37.1", "slipway image build --load-balancer"},
 	} {
-		if got := missingImage(test.name, test.version, buildable); !strings.Contains(got, test.want) || !strings.Contains(got, test.name) {
+		if got := missingImage(test.name, "--to", test.version, buildable); !strings.Contains(got, test.want) || !strings.Contains(got, test.name) {
 			t.Errorf("%s: %q does not name %q", test.name, got, test.want)
 		}
 	}
-	if got := missingImage("kindest/node:v1.37.1", "v1.37.1", buildable); got != "" {
+	if got := missingImage("kindest/node:v1.37.1", "--to", "v1.37.1", buildable); got != "" {
 		t.Errorf("an image that may be pulled is refused: %s", got)
 	}
 }

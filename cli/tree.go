@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	addonsv1 "github.com/slipway-project/slipway/api/addons/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
@@ -70,6 +71,13 @@ func tree(f family, o treeOptions) branch {
 	if workers := o.workers(f); len(workers.Children) > 0 {
 		root.Children = append(root.Children, workers)
 	}
+	if len(f.HealthChecks) > 0 {
+		checks := branch{Title: "MachineHealthChecks"}
+		for _, check := range f.HealthChecks {
+			checks.Children = append(checks.Children, o.healthCheck(check))
+		}
+		root.Children = append(root.Children, checks)
+	}
 	if len(f.ResourceSets) > 0 {
 		sets := branch{Title: "ClusterResourceSets"}
 		for _, set := range f.ResourceSets {
@@ -114,12 +122,47 @@ func (o treeOptions) branch(role, kind string, object metav1.Object, all []metav
 			b.Condition = deleting
 		}
 	}
+	if changing := progressing(all); changing != nil && b.Condition != nil && b.Condition.Status == metav1.ConditionTrue && object.GetDeletionTimestamp() == nil {
+		b.Condition = changing
+	}
 	if _, paused := object.GetAnnotations()[clusterv1.PausedAnnotation]; paused {
 		b.Title += " (paused)"
 	}
 	if o.all(kind, object.GetName()) {
 		b.Conditions = all
 	}
+	return b
+}
+
+// remediationAllowed is the condition of MachineHealthChecks, which are read by their fields.
+const remediationAllowed = "RemediationAllowed"
+
+// progressing is the condition by which an object that is well is still being changed;
+// nil where it is not.
+func progressing(all []metav1.Condition) *metav1.Condition {
+	for _, name := range []string{
+		clusterv1.RemediatingCondition, clusterv1.UpdatingCondition, clusterv1.RollingOutCondition, clusterv1.ScalingDownCondition, clusterv1.ScalingUpCondition,
+	} {
+		if found := conditions.Find(all, name); found != nil && found.Status == metav1.ConditionTrue {
+			return found
+		}
+	}
+	return nil
+}
+
+// healthCheck is the row of a MachineHealthCheck: how many machines it watches over, and
+// how many of them are healthy.
+func (o treeOptions) healthCheck(check *contract.Object) branch {
+	b := o.branch("", check.GetKind(), check, conditionsOf(check), remediationAllowed)
+	counted := func(field string) *int32 {
+		value, found, err := unstructured.NestedInt64(check.Object, "status", field)
+		if err != nil || !found {
+			return nil
+		}
+		count := int32(value)
+		return &count
+	}
+	b.count(counted("currentHealthy"), counted("expectedMachines"), nil, nil, nil)
 	return b
 }
 
@@ -167,29 +210,35 @@ func (o treeOptions) workers(f family) branch {
 		})
 		return taken
 	}
-	ofSet := func(set clusterv1.MachineSet) func(clusterv1.Machine) bool {
+	inSet := func(set clusterv1.MachineSet) func(clusterv1.Machine) bool {
 		return func(m clusterv1.Machine) bool { return metav1.IsControlledBy(&m, &set) }
 	}
 	setBranch := func(set clusterv1.MachineSet) branch {
 		b := o.branch("", machineSetKind.Kind, &set.ObjectMeta, set.Status.Conditions, clusterv1.MachinesReadyCondition)
 		b.count(set.Status.Replicas, set.Spec.Replicas, set.Status.AvailableReplicas, set.Status.ReadyReplicas, set.Status.UpToDateReplicas)
-		b.Children = o.machines(take(ofSet(set)))
+		b.Children = o.machines(take(inSet(set)))
 		return b
 	}
 	shown := map[string]bool{}
 	for _, deployment := range f.Deployments {
 		b := o.branch("", machineDeploymentKind.Kind, &deployment.ObjectMeta, deployment.Status.Conditions, clusterv1.AvailableCondition)
+		if isTrue(deployment.Spec.Paused) {
+			b.Title += " (paused)"
+		}
 		b.count(deployment.Status.Replicas, deployment.Spec.Replicas, deployment.Status.AvailableReplicas, deployment.Status.ReadyReplicas, deployment.Status.UpToDateReplicas)
+		sets := f.setsOf(deployment)
+		used := slices.DeleteFunc(slices.Clone(sets), func(set clusterv1.MachineSet) bool {
+			return valueOr(set.Spec.Replicas, 1) == 0 && len(f.machinesOfSet(set)) == 0
+		})
 		var mine []clusterv1.Machine
-		for _, set := range f.Sets {
-			if !metav1.IsControlledBy(&set, &deployment) {
-				continue
-			}
+		for _, set := range sets {
 			shown[set.Name] = true
-			if o.Sets {
+			switch {
+			case o.Sets || (len(used) > 1 && slices.ContainsFunc(used, func(u clusterv1.MachineSet) bool { return u.Name == set.Name })):
+				// While machines roll from one to another it counts which they belong to.
 				b.Children = append(b.Children, setBranch(set))
-			} else {
-				mine = append(mine, take(ofSet(set))...)
+			default:
+				mine = append(mine, take(inSet(set))...)
 			}
 		}
 		b.Children = append(b.Children, o.machines(mine)...)

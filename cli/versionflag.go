@@ -15,14 +15,19 @@ const sourceHelp = "checkout of slipway to build from (default: $SLIPWAY_SOURCE,
 
 var versionForm = regexp.MustCompile(`^v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][-0-9A-Za-z_.+]*)?$`)
 
-// kubernetesVersion checks a version, and writes it with its v.
+// kubernetesVersion checks the version of --kubernetes-version, and writes it with its v.
 func kubernetesVersion(given string) (string, error) {
+	return versionOf("--kubernetes-version", given)
+}
+
+// versionOf checks the version that a flag gives, and writes it with its v.
+func versionOf(flag, given string) (string, error) {
 	version := given
 	if !strings.HasPrefix(version, "v") {
 		version = "v" + version
 	}
 	if !versionForm.MatchString(version) {
-		return "", usage("--kubernetes-version: %q is not a version of Kubernetes; write all three numbers, such as %s", given, defaultKubernetesVersion)
+		return "", usage("%s: %q is not a version of Kubernetes; write all three numbers, such as %s", flag, given, defaultKubernetesVersion)
 	}
 	return version, nil
 }

@@ -5,8 +5,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -14,18 +16,43 @@ import (
 // wait ends: a cache that is behind, or an engine that restarts, mends itself.
 const mendGrace = 3 * time.Second
 
+// wait is what is waited for of a Cluster.
+type wait struct {
+	key   client.ObjectKey
+	limit time.Duration
+	// what names it ("making"), and done what the Cluster is at its end ("ready").
+	what, done string
+	kinds      []schema.GroupKind
+	// steps tell how far it is, and troubles what stands in its way.
+	steps    func(family) []step
+	troubles func(family) []trouble
+}
+
 // awaitCluster tells how a cluster is made, until all its nodes are Ready. It ends
 // early when something has to be mended.
 func (t *tool) awaitCluster(ctx context.Context, m *management, key client.ObjectKey, limit time.Duration, p *progress) error {
 	began := t.now()
-	waiting, cancel := context.WithTimeout(ctx, limit)
+	err := t.await(ctx, m, wait{
+		key: key, limit: limit, what: "making", done: "ready",
+		kinds: familyKinds(), steps: steps, troubles: troubles,
+	}, p)
+	if err == nil {
+		p.say("Cluster %s is ready after %s.", key, elapsed(t.now().Sub(began)))
+	}
+	return err
+}
+
+// await tells the steps until all are done. It ends early when something has to be
+// mended, when the Cluster goes, and when the management cluster does not answer.
+func (t *tool) await(ctx context.Context, m *management, a wait, p *progress) error {
+	waiting, cancel := context.WithTimeout(ctx, a.limit)
 	defer cancel()
-	w, err := m.watchFamily(waiting, "making", key, familyKinds())
+	w, err := m.watchFamily(waiting, a.what, a.key, a.kinds)
 	if err != nil {
-		return t.waitFailure(ctx, waiting, key, limit, nil, err)
+		return a.failure(ctx, waiting, nil, err)
 	}
 	defer w.close()
-	alive := m.pulse("making", key, t.now)
+	alive := m.pulse(a.what, a.key, t.now)
 	defer alive.due.Stop()
 	watcher := &creation{grace: mendGrace, since: map[string]time.Time{}}
 	var current family
@@ -39,7 +66,7 @@ func (t *tool) awaitCluster(ctx context.Context, m *management, key client.Objec
 			if lost := alive.lost(); lost != nil && ctx.Err() == nil {
 				return lost
 			}
-			return t.waitFailure(ctx, waiting, key, limit, &current, waiting.Err())
+			return a.failure(ctx, waiting, &current, waiting.Err())
 		case <-alive.due.C:
 			if err := alive.ask(waiting, p); err != nil {
 				p.failed()
@@ -52,25 +79,24 @@ func (t *tool) awaitCluster(ctx context.Context, m *management, key client.Objec
 		read, err := w.read(waiting)
 		if err != nil {
 			p.failed()
-			return t.waitFailure(ctx, waiting, key, limit, &current, err)
+			return a.failure(ctx, waiting, &current, err)
 		}
 		current = read
-		list := steps(current)
+		if current.Cluster == nil || current.Cluster.DeletionTimestamp != nil {
+			p.failed()
+			return fmt.Errorf("Cluster %s was deleted meanwhile; make it again with: slipway create cluster %s%s", a.key, a.key.Name, inNamespace(a.key.Namespace))
+		}
+		list := a.steps(current)
 		show(p, list)
 		if finished(list) {
 			p.done("")
-			p.say("Cluster %s is ready after %s.", key, elapsed(t.now().Sub(began)))
 			return nil
 		}
-		if current.Cluster == nil || current.Cluster.DeletionTimestamp != nil {
-			p.failed()
-			return fmt.Errorf("Cluster %s was deleted while it was made; make it again with: slipway create cluster %s%s", key, key.Name, inNamespace(key.Namespace))
-		}
-		stuck, next := watcher.stuck(troubles(current), t.now())
+		stuck, next := watcher.stuck(a.troubles(current), t.now())
 		if stuck != nil {
 			p.failed()
-			return fmt.Errorf("Cluster %s does not get ready until this is mended: %s\nThe controllers go on by themselves then. More is shown by: slipway describe cluster %s%s --show-conditions",
-				key, stuck.sentence(), key.Name, inNamespace(key.Namespace))
+			return fmt.Errorf("Cluster %s does not get %s until this is mended: %s\nThe controllers go on by themselves then. More is shown by: slipway why %s/%s%s",
+				a.key, a.done, stuck.sentence(), strings.ToLower(stuck.Kind), stuck.Name, inNamespace(a.key.Namespace))
 		}
 		if next > 0 {
 			timer.Reset(next)
@@ -123,19 +149,19 @@ func show(p *progress, list []step) {
 	}
 }
 
-// waitFailure says why a wait ended before its end.
-func (t *tool) waitFailure(ctx, waiting context.Context, key client.ObjectKey, limit time.Duration, last *family, err error) error {
-	hint := fmt.Sprintf("slipway describe cluster %s%s --show-conditions", key.Name, inNamespace(key.Namespace))
+// failure says why a wait ended before its end.
+func (a wait) failure(ctx, waiting context.Context, last *family, err error) error {
+	hint := fmt.Sprintf("slipway why cluster/%s%s", a.key.Name, inNamespace(a.key.Namespace))
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted; the controllers go on with Cluster %s, see: %s", key, hint)
+		return fmt.Errorf("interrupted; the controllers go on with Cluster %s, see: %s", a.key, hint)
 	case waiting.Err() == nil:
 		return err
 	case last == nil || last.Cluster == nil:
-		return fmt.Errorf("Cluster %s is not ready after %s; see: %s", key, limit, hint)
+		return fmt.Errorf("Cluster %s is not %s after %s; see: %s", a.key, a.done, a.limit, hint)
 	}
-	if list := troubles(*last); len(list) > 0 {
-		return fmt.Errorf("Cluster %s is not ready after %s: %s\nThe controllers go on; more is shown by: %s", key, limit, list[0].sentence(), hint)
+	if list := a.troubles(*last); len(list) > 0 {
+		return fmt.Errorf("Cluster %s is not %s after %s: %s\nThe controllers go on; more is shown by: %s", a.key, a.done, a.limit, list[0].sentence(), hint)
 	}
-	return fmt.Errorf("Cluster %s is not ready after %s; the controllers go on, see: %s", key, limit, hint)
+	return fmt.Errorf("Cluster %s is not %s after %s; the controllers go on, see: %s", a.key, a.done, a.limit, hint)
 }

@@ -30,7 +30,7 @@ type familyWatch struct {
 
 // watchFamily watches the kinds of a family in its namespace, and returns when all
 // have been read once. close must be called. what is waited for then: the "making" of
-// the Cluster or its "deletion".
+// the Cluster, its "upgrade" or its "deletion"; empty where it is only looked at.
 func (m *management) watchFamily(ctx context.Context, what string, key client.ObjectKey, kinds []schema.GroupKind) (*familyWatch, error) {
 	served, err := m.served(append(kinds, eventKind.GroupKind()))
 	if err != nil {
@@ -123,7 +123,7 @@ type pulse struct {
 	why      string
 }
 
-// pulse watches over a wait for what happens to a Cluster: "making" or "deletion".
+// pulse watches over a wait for what happens to a Cluster, as watchFamily has it.
 func (m *management) pulse(what string, key client.ObjectKey, now func() time.Time) *pulse {
 	return &pulse{
 		reader: m.client, key: key, now: now, limit: lostAfter, what: what,
@@ -174,6 +174,9 @@ func lostError(source, host, why, what string, key client.ObjectKey) error {
 	next := "start it again with: slipway up --detach"
 	if source != "slipway up" {
 		next = "start it again, with slipway up where it is one of those"
+	}
+	if what == "" {
+		return fmt.Errorf("the management cluster at %s does not answer any more (%s); %s", host, why, next)
 	}
 	return fmt.Errorf("the management cluster at %s does not answer any more (%s); %s\nThe %s of Cluster %s goes on then, see: slipway describe cluster %s%s",
 		host, why, next, what, key, key.Name, inNamespace(key.Namespace))
