@@ -21,7 +21,7 @@ func TestCRDs(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{
-		"Cluster", "Machine", "MachineSet", "MachineDeployment", "KubeadmConfig", "KubeadmConfigTemplate",
+		"Cluster", "Machine", "MachineSet", "MachineDeployment", "MachineHealthCheck", "KubeadmConfig", "KubeadmConfigTemplate",
 		"KubeadmControlPlane", "KubeadmControlPlaneTemplate", "ClusterResourceSet", "ClusterResourceSetBinding",
 		"DockerCluster", "DockerClusterTemplate", "DockerMachine", "DockerMachineTemplate",
 	} {

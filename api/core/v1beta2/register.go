@@ -20,10 +20,11 @@ var (
 
 // Names of the kinds of this package, as they stand in `kind:`.
 const (
-	ClusterKind           = "Cluster"
-	MachineKind           = "Machine"
-	MachineSetKind        = "MachineSet"
-	MachineDeploymentKind = "MachineDeployment"
+	ClusterKind            = "Cluster"
+	MachineKind            = "Machine"
+	MachineSetKind         = "MachineSet"
+	MachineDeploymentKind  = "MachineDeployment"
+	MachineHealthCheckKind = "MachineHealthCheck"
 )
 
 // Resource returns the group-qualified resource (plural, lower case), for use in API errors.
@@ -37,6 +38,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Machine{}, &MachineList{},
 		&MachineSet{}, &MachineSetList{},
 		&MachineDeployment{}, &MachineDeploymentList{},
+		&MachineHealthCheck{}, &MachineHealthCheckList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
