@@ -675,6 +675,15 @@ func testTalk(t *testing.T, s *server) {
 			}
 		}
 	}
+	checks, err := os.ReadFile("../../examples/health-checks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range parse(t, string(checks)) {
+		if _, err := s.of(t, object, object.GetNamespace()).Create(t.Context(), object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}); err != nil {
+			t.Errorf("create %s of the examples: %v", object.GetName(), err)
+		}
+	}
 	controlPlane, err := s.client.Resource(s.resources["KubeadmControlPlane"]).Namespace("default").Get(t.Context(), "demo-control-plane", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
