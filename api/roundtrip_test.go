@@ -140,8 +140,8 @@ func TestRoundTrip(t *testing.T) {
 			}
 		})
 	}
-	if kinds != 30 {
-		t.Errorf("%d kinds and lists are registered, want 30", kinds)
+	if kinds != 32 {
+		t.Errorf("%d kinds and lists are registered, want 32", kinds)
 	}
 }
 

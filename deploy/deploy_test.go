@@ -21,7 +21,7 @@ func TestCRDs(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{
-		"Cluster", "Machine", "MachineSet", "MachineDeployment", "MachineDrainRule", "KubeadmConfig", "KubeadmConfigTemplate",
+		"Cluster", "Machine", "MachineSet", "MachineDeployment", "MachineDrainRule", "MachineHealthCheck", "KubeadmConfig", "KubeadmConfigTemplate",
 		"KubeadmControlPlane", "KubeadmControlPlaneTemplate", "ClusterResourceSet", "ClusterResourceSetBinding",
 		"DockerCluster", "DockerClusterTemplate", "DockerMachine", "DockerMachineTemplate",
 	} {

@@ -83,6 +83,11 @@ type Probe struct {
 	Connected bool
 	// LastSuccess is when a probe last succeeded; zero if none ever did.
 	LastSuccess time.Time
+	// InSightSince is from when on probes have succeeded without a break, up to
+	// LastSuccess; zero if none ever did. InSightUntil is when one last succeeded before
+	// that break; zero if none did in this process. Between the two nobody saw what went
+	// on in the cluster.
+	InSightSince, InSightUntil time.Time
 	// Since is when this process began to look after the connection.
 	Since time.Time
 	// Err is why the last one failed.

@@ -42,6 +42,10 @@ func Check[Status any](p Plan[Status]) []string {
 		target := action.Target()
 		target.UID = ""
 		key := write{ref: target, verb: action.Verb(), text: action.String()}
+		if apply, ok := action.(Apply); ok {
+			// Each aspect states fields of its own.
+			key.text += " " + apply.Aspect
+		}
 		if seen[key] {
 			broken = append(broken, fmt.Sprintf("%s: planned twice", action))
 		}

@@ -23,10 +23,10 @@ type connection struct {
 
 	mu sync.Mutex
 	// link is nil while there is no connection, and then cause says why.
-	link        *link
-	cause       error
-	since       time.Time
-	lastSuccess time.Time
+	link    *link
+	cause   error
+	since   time.Time
+	contact contact
 	// failing is why the last probe of the link failed; nil if it did not.
 	failing error
 }
@@ -50,7 +50,10 @@ func (c *connection) current() (*link, error) {
 func (c *connection) probed() engine.Probe {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	probe := engine.Probe{Connected: c.link != nil && c.failing == nil, LastSuccess: c.lastSuccess, Since: c.since}
+	probe := engine.Probe{
+		Connected: c.link != nil && c.failing == nil, LastSuccess: c.contact.last, Since: c.since,
+		InSightSince: c.contact.since, InSightUntil: c.contact.lost,
+	}
 	switch {
 	case c.link == nil:
 		probe.Err = c.cause.Error()
@@ -211,7 +214,8 @@ func (c *connection) kubeconfigChanged(ctx context.Context, link *link) bool {
 
 func (c *connection) attach(link *link) {
 	c.mu.Lock()
-	c.link, c.cause, c.failing, c.lastSuccess = link, nil, nil, time.Now()
+	c.link, c.cause, c.failing = link, nil, nil
+	c.contact.answered(time.Now(), true)
 	c.mu.Unlock()
 	c.owner.options.Log.Info("connected to workload cluster", "cluster", c.cluster.String())
 	c.tell()
@@ -230,10 +234,11 @@ func (c *connection) detach(link *link, cause error) {
 func (c *connection) note(err error) {
 	c.mu.Lock()
 	news := text(c.failing) != text(err)
-	c.failing = err
 	if err == nil {
-		c.lastSuccess = time.Now()
+		// That contact begins anew is news too where no probe had failed.
+		news = c.contact.answered(time.Now(), c.failing != nil) || news
 	}
+	c.failing = err
 	c.mu.Unlock()
 	if news {
 		c.tell()

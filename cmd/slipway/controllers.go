@@ -29,6 +29,7 @@ import (
 	"github.com/slipway-project/slipway/controllers/kubeadmcontrolplane"
 	"github.com/slipway-project/slipway/controllers/machine"
 	"github.com/slipway-project/slipway/controllers/machinedeployment"
+	"github.com/slipway-project/slipway/controllers/machinehealthcheck"
 	"github.com/slipway-project/slipway/controllers/machineset"
 	"github.com/slipway-project/slipway/deploy/network"
 	"github.com/slipway-project/slipway/engine"
@@ -74,6 +75,7 @@ func coreControllers() []registration {
 		register(machinedeployment.Controller()),
 		register(machineset.Controller()),
 		register(machine.Controller()),
+		register(machinehealthcheck.Controller()),
 		register(kubeadmconfig.Controller()),
 		register(clusterresourceset.Controller()),
 		register(clusterresourceset.BindingController()),

@@ -79,6 +79,19 @@ spec:
   machines: [{selector: {matchLabels: {pool: a}}, clusterSelector: {matchLabels: {stage: production}}}]
   pods: [{selector: {matchLabels: {app: db}}, namespaceSelector: {matchExpressions: [{key: team, operator: Exists}]}}]
 ---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineHealthCheck
+metadata: {name: base}
+spec:
+  clusterName: base
+  selector: {matchLabels: {pool: a}}
+  checks:
+    unhealthyNodeConditions: [{type: Ready, status: "False", timeoutSeconds: 60}, {type: Ready, status: Unknown, timeoutSeconds: 60}]
+    unhealthyMachineConditions: [{type: InfrastructureReady, status: "False", timeoutSeconds: 0}]
+  remediation:
+    triggerIf: {unhealthyLessThanOrEqualTo: 40%, unhealthyInRange: "[1-3]"}
+    templateRef: {apiVersion: infrastructure.cluster.x-k8s.io/v1alpha1, kind: RebootTemplate, name: reboot}
+---
 apiVersion: controlplane.cluster.x-k8s.io/v1beta2
 kind: KubeadmControlPlane
 metadata: {name: base}
@@ -489,6 +502,34 @@ var ruleCases = []ruleCase{
 	{name: "MachineDeployment with many annotations", kind: "MachineDeployment", set: []string{"spec.template.metadata.annotations={a: " + strings.Repeat("x", 262143) + "}"}},
 	{name: "MachineDeployment with too many annotations", kind: "MachineDeployment", set: []string{"spec.template.metadata.annotations={a: " + strings.Repeat("x", 262140) + ", b: xyz}"}, want: "annotations hold more than the 256 KiB"},
 
+	{name: "MachineHealthCheck as it is", kind: "MachineHealthCheck"},
+	{name: "MachineHealthCheck changes its cluster", kind: "MachineHealthCheck", update: true, set: []string{"spec.clusterName=other"}, want: "clusterName cannot be changed"},
+	{name: "MachineHealthCheck changes its selector", kind: "MachineHealthCheck", update: true, set: []string{"spec.selector={matchLabels: {pool: b}}"}},
+	{name: "MachineHealthCheck without a selector", kind: "MachineHealthCheck", set: []string{"spec.selector="}, want: "spec.selector"},
+	{name: "MachineHealthCheck with an empty selector", kind: "MachineHealthCheck", set: []string{"spec.selector={}"}, want: "an empty selector would pick every Machine"},
+	{name: "MachineHealthCheck with an emptied selector", kind: "MachineHealthCheck", set: []string{"spec.selector={matchLabels: {}, matchExpressions: []}"}, want: "an empty selector would pick every Machine"},
+	{name: "MachineHealthCheck selects by an expression", kind: "MachineHealthCheck", set: []string{"spec.selector={matchExpressions: [{key: pool, operator: Exists}]}"}},
+	{name: "MachineHealthCheck with the selector pool Is [a]", kind: "MachineHealthCheck", set: []string{"spec.selector={matchExpressions: [{key: pool, operator: Is, values: [a]}]}"}, want: "one of selector.matchExpressions is not valid"},
+	{name: "MachineHealthCheck selects by a label that cannot be", kind: "MachineHealthCheck", set: []string{"spec.selector={matchLabels: {pool: a b}}"}, want: "selector asks for a label that cannot be"},
+	{name: "MachineHealthCheck without checks", kind: "MachineHealthCheck", set: []string{"spec.checks="}},
+	{name: "MachineHealthCheck without remediation", kind: "MachineHealthCheck", set: []string{"spec.remediation="}},
+	{name: "MachineHealthCheck with 0 seconds for a node", kind: "MachineHealthCheck", set: []string{"spec.checks.nodeStartupTimeoutSeconds=0"}},
+	{name: "MachineHealthCheck with 29 seconds for a node", kind: "MachineHealthCheck", set: []string{"spec.checks.nodeStartupTimeoutSeconds=29"}, want: "set nodeStartupTimeoutSeconds to 30 or more"},
+	{name: "MachineHealthCheck with 30 seconds for a node", kind: "MachineHealthCheck", set: []string{"spec.checks.nodeStartupTimeoutSeconds=30"}},
+	{name: "MachineHealthCheck with one condition of nodes twice", kind: "MachineHealthCheck", set: []string{"spec.checks.unhealthyNodeConditions.1.status=\"False\""}, want: "unhealthyNodeConditions names one type with the same status twice"},
+	{name: "MachineHealthCheck with one condition of Machines twice", kind: "MachineHealthCheck", set: []string{"spec.checks.unhealthyMachineConditions=[{type: A, status: \"False\", timeoutSeconds: 0}, {type: A, status: \"False\", timeoutSeconds: 5}]"}, want: "unhealthyMachineConditions names one type with the same status twice"},
+	{name: "MachineHealthCheck with a condition that follows from it", kind: "MachineHealthCheck", set: []string{"spec.checks.unhealthyMachineConditions.0.type=Ready"}, want: "conditions that follow from health checks"},
+	{name: "MachineHealthCheck with a condition that no Machine has the status of", kind: "MachineHealthCheck", set: []string{"spec.checks.unhealthyMachineConditions.0.status=Maybe"}, want: "Unsupported value"},
+	{name: "MachineHealthCheck with a negative time", kind: "MachineHealthCheck", set: []string{"spec.checks.unhealthyNodeConditions.0.timeoutSeconds=-1"}, want: "greater than or equal to 0"},
+	{name: "MachineHealthCheck acts on none", kind: "MachineHealthCheck", set: []string{"spec.remediation.triggerIf={unhealthyLessThanOrEqualTo: 0}"}},
+	{name: "MachineHealthCheck acts on fewer than none", kind: "MachineHealthCheck", set: []string{"spec.remediation.triggerIf={unhealthyLessThanOrEqualTo: -1}"}, want: "a percentage such as 40%"},
+	{name: "MachineHealthCheck acts on some", kind: "MachineHealthCheck", set: []string{"spec.remediation.triggerIf={unhealthyLessThanOrEqualTo: some}"}, want: "a percentage such as 40%"},
+	{name: "MachineHealthCheck with the range 1-3", kind: "MachineHealthCheck", set: []string{"spec.remediation.triggerIf.unhealthyInRange=1-3"}, want: "unhealthyInRange"},
+	{name: "MachineHealthCheck with the range [3-3]", kind: "MachineHealthCheck", set: []string{"spec.remediation.triggerIf.unhealthyInRange=\"[3-3]\""}},
+	{name: "MachineHealthCheck with the range [10-9]", kind: "MachineHealthCheck", set: []string{"spec.remediation.triggerIf.unhealthyInRange=\"[10-9]\""}, want: "from the smaller number to the larger one"},
+	{name: "MachineHealthCheck with a range of large numbers", kind: "MachineHealthCheck", set: []string{"spec.remediation.triggerIf.unhealthyInRange=\"[1-1234567890]\""}, want: "each of at most nine digits"},
+	{name: "MachineHealthCheck with a template of no group", kind: "MachineHealthCheck", set: []string{"spec.remediation.templateRef.apiVersion=v1"}, want: "spec.remediation.templateRef.apiVersion"},
+
 	{name: "DockerMachine changes its image", kind: "DockerMachine", update: true, set: []string{"spec.customImage=other"}, want: "spec.customImage cannot be changed"},
 	{name: "DockerMachine loses its image", kind: "DockerMachine", update: true, set: []string{"spec.customImage="}, want: "spec.customImage cannot be changed"},
 	{name: "DockerMachine loses its spec", kind: "DockerMachine", update: true, set: []string{"spec="}, want: "spec.customImage cannot be changed"},
@@ -559,6 +600,8 @@ func testDefaults(t *testing.T, s *server) {
 		{name: "MachineDeployment rollout with a time", kind: "MachineDeployment", set: []string{"spec.rollout={after: \"2030-01-01T00:00:00Z\"}"}, path: "spec.rollout.strategy", want: "{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}"},
 		{name: "MachineDeployment rollout with one bound", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {rollingUpdate: {maxUnavailable: 1}}}"}, path: "spec.rollout.strategy", want: "{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}"},
 		{name: "MachineDeployment OnDelete", kind: "MachineDeployment", set: []string{"spec.rollout={strategy: {type: OnDelete}}"}, path: "spec.rollout.strategy", want: "{type: OnDelete}"},
+		{name: "MachineHealthCheck checks", kind: "MachineHealthCheck", set: []string{"spec.checks="}, path: "spec.checks", want: "{nodeStartupTimeoutSeconds: 600}"},
+		{name: "MachineHealthCheck start-up time", kind: "MachineHealthCheck", path: "spec.checks.nodeStartupTimeoutSeconds", want: "600"},
 		{name: "Machine deletion", kind: "Machine", path: "spec.deletion", want: "{nodeDeletionTimeoutSeconds: 10}"},
 		{name: "Machine deletion with one limit", kind: "Machine", set: []string{"spec.deletion={nodeDrainTimeoutSeconds: 5}"}, path: "spec.deletion", want: "{nodeDrainTimeoutSeconds: 5, nodeDeletionTimeoutSeconds: 10}"},
 		{name: "KubeadmControlPlane replicas", kind: "KubeadmControlPlane", set: []string{"spec.replicas="}, path: "spec.replicas", want: "1"},
@@ -661,6 +704,15 @@ func testTalk(t *testing.T, s *server) {
 			if _, err := client.Apply(t.Context(), object.GetName(), object, metav1.ApplyOptions{FieldManager: filepath.Base(file), Force: true}); err != nil {
 				t.Errorf("%s: apply %s %s: %v", filepath.Base(file), object.GetKind(), object.GetName(), err)
 			}
+		}
+	}
+	checks, err := os.ReadFile("../../examples/health-checks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range parse(t, string(checks)) {
+		if _, err := s.of(t, object, object.GetNamespace()).Create(t.Context(), object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}); err != nil {
+			t.Errorf("create %s of the examples: %v", object.GetName(), err)
 		}
 	}
 	controlPlane, err := s.client.Resource(s.resources["KubeadmControlPlane"]).Namespace("default").Get(t.Context(), "demo-control-plane", metav1.GetOptions{})

@@ -23,6 +23,7 @@ var kinds = []struct{ file, module, folder string }{
 	{"cluster.x-k8s.io_machinesets.yaml", "sigs.k8s.io/cluster-api", "core/config/crd/bases"},
 	{"cluster.x-k8s.io_machinedeployments.yaml", "sigs.k8s.io/cluster-api", "core/config/crd/bases"},
 	{"cluster.x-k8s.io_machinedrainrules.yaml", "sigs.k8s.io/cluster-api", "core/config/crd/bases"},
+	{"cluster.x-k8s.io_machinehealthchecks.yaml", "sigs.k8s.io/cluster-api", "core/config/crd/bases"},
 	{"addons.cluster.x-k8s.io_clusterresourcesets.yaml", "sigs.k8s.io/cluster-api", "core/config/crd/bases"},
 	{"addons.cluster.x-k8s.io_clusterresourcesetbindings.yaml", "sigs.k8s.io/cluster-api", "core/config/crd/bases"},
 	{"bootstrap.cluster.x-k8s.io_kubeadmconfigs.yaml", "sigs.k8s.io/cluster-api", "bootstrap/kubeadm/config/crd/bases"},

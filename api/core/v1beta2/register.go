@@ -20,11 +20,12 @@ var (
 
 // Names of the kinds of this package, as they stand in `kind:`.
 const (
-	ClusterKind           = "Cluster"
-	MachineKind           = "Machine"
-	MachineSetKind        = "MachineSet"
-	MachineDeploymentKind = "MachineDeployment"
-	MachineDrainRuleKind  = "MachineDrainRule"
+	ClusterKind            = "Cluster"
+	MachineKind            = "Machine"
+	MachineSetKind         = "MachineSet"
+	MachineDeploymentKind  = "MachineDeployment"
+	MachineHealthCheckKind = "MachineHealthCheck"
+	MachineDrainRuleKind   = "MachineDrainRule"
 )
 
 // Resource returns the group-qualified resource (plural, lower case), for use in API errors.
@@ -39,6 +40,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&MachineSet{}, &MachineSetList{},
 		&MachineDeployment{}, &MachineDeploymentList{},
 		&MachineDrainRule{}, &MachineDrainRuleList{},
+		&MachineHealthCheck{}, &MachineHealthCheckList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

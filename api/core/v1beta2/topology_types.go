@@ -218,12 +218,14 @@ type UnhealthyNodeCondition struct {
 	// +required
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=316
 	Type corev1.NodeConditionType `json:"type,omitempty"`
 
 	// status of the condition that is unhealthy.
 	// +required
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=316
 	Status corev1.ConditionStatus `json:"status,omitempty"`
 
 	// timeoutSeconds is for how long the condition has to last.
