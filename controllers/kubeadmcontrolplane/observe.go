@@ -20,6 +20,7 @@ import (
 	"github.com/slipway-project/slipway/contract"
 	"github.com/slipway-project/slipway/credentials"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
 )
@@ -36,6 +37,8 @@ type Snapshot struct {
 	Claims []string
 	// Machines are those that the control plane controls.
 	Machines []*clusterv1.Machine
+	// Orphans are the control-plane Machines of the Cluster that nobody controls.
+	Orphans []*clusterv1.Machine
 	// Workers are the names of the cluster's other Machines.
 	Workers []string
 	// Objects are, by name of a Machine, the objects that it refers to.
@@ -51,6 +54,10 @@ type Snapshot struct {
 	FreshKubeconfig []byte
 	// Workload is what the workload cluster shows.
 	Workload plan.Known[Workload]
+	// Etcd is what the members of etcd say; not asked for where etcd is external.
+	Etcd plan.Known[etcd.View]
+	// Addons are what kubeadm has put into the workload cluster beside its machines.
+	Addons plan.Known[Addons]
 	// Connecting is true while there is no connection to the workload cluster: an event
 	// tells when there is.
 	Connecting bool
@@ -177,11 +184,20 @@ func observeMachines(ctx context.Context, reader engine.Reader, s *Snapshot) err
 		switch {
 		case metav1.IsControlledBy(machine, s.ControlPlane):
 			s.Machines = append(s.Machines, machine)
+		case cluster != "" && isOrphan(machine, cluster):
+			s.Orphans = append(s.Orphans, machine)
 		case machine.Spec.ClusterName == cluster && !machines.IsControlPlane(machine):
 			s.Workers = append(s.Workers, machine.Name)
 		}
 	}
 	return nil
+}
+
+// isOrphan reports that a Machine belongs to the control plane of a Cluster, and to no
+// object that looks after it: it was made elsewhere, or its control plane was deleted
+// without it.
+func isOrphan(machine *clusterv1.Machine, cluster string) bool {
+	return machine.Spec.ClusterName == cluster && machines.IsControlPlane(machine) && !machines.Deleting(machine) && metav1.GetControllerOf(machine) == nil
 }
 
 func observeObjects(ctx context.Context, reader engine.Reader, s *Snapshot) error {

@@ -26,6 +26,7 @@ import (
 	"github.com/slipway-project/slipway/contract"
 	"github.com/slipway-project/slipway/credentials"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/plan"
 )
 
@@ -77,6 +78,16 @@ func (w workloads) Writer(context.Context, engine.Key) (client.Client, error) {
 }
 
 func (w workloads) Probe(engine.Key) engine.Probe { return w.probe }
+
+// Etcd gives one healthy member on each Node.
+func (w workloads) Etcd(_ context.Context, _ engine.Key, nodes []string) (etcd.View, error) {
+	view := etcd.View{Answers: map[string]etcd.Answer{}}
+	for i, node := range nodes {
+		view.Members = append(view.Members, etcd.Member{ID: uint64(i + 1), Name: node})
+		view.Answers[node] = etcd.Answer{ID: uint64(i + 1), Leader: 1}
+	}
+	return view, nil
+}
 
 // Subscribe gives no events: observing needs none.
 func (w workloads) Subscribe(context.Context) <-chan engine.WorkloadEvent { return nil }
@@ -384,10 +395,12 @@ func TestPodCondition(t *testing.T) {
 
 func TestFailureDomain(t *testing.T) {
 	yes := true
-	_, cluster, _ := beginnings()
+	controlPlane, cluster, _ := beginnings()
 	in := func(domain string) *clusterv1.Machine {
-		return &clusterv1.Machine{Spec: clusterv1.MachineSpec{FailureDomain: domain}}
+		return &clusterv1.Machine{Spec: clusterv1.MachineSpec{FailureDomain: domain, Version: "v1.37.1"}}
 	}
+	old := in("a")
+	old.Spec.Version = "v1.36.3"
 	moved := in("a")
 	moved.Status.FailureDomain = "b"
 	for name, test := range map[string]struct {
@@ -400,10 +413,11 @@ func TestFailureDomain(t *testing.T) {
 		"first by name":           {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, nil, "a"},
 		"fewest":                  {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, []*clusterv1.Machine{in("a")}, "b"},
 		"where it was really put": {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, []*clusterv1.Machine{moved}, "a"},
+		"fewest up to date":       {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, []*clusterv1.Machine{old, old, in("b")}, "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster.Status.FailureDomains = test.domains
-			if got := failureDomain(Snapshot{Cluster: cluster, Machines: test.machines}); got != test.want {
+			if got := failureDomain(Snapshot{ControlPlane: controlPlane, Cluster: cluster, Machines: test.machines}); got != test.want {
 				t.Errorf("the failure domain is %q, not %q", got, test.want)
 			}
 		})
