@@ -103,8 +103,21 @@ func joining(s Snapshot) []*clusterv1.Machine {
 			return true
 		}
 		_, member := memberOf(s, machine)
-		return machine.Status.NodeRef.IsDefined() && (member || !stacked(s))
+		return machine.Status.NodeRef.IsDefined() && (member || !stacked(s) || unseen(s) != "")
 	})
+}
+
+// inFlight are the machines whose join is to be waited for before anything else changes the
+// membership: those that join, and those whose member has no vote yet. One that fails is
+// not waited for.
+func inFlight(s Snapshot) []*clusterv1.Machine {
+	coming := joining(s)
+	for _, machine := range active(s) {
+		if member, ok := memberOf(s, machine); ok && member.Learner && !slices.Contains(coming, machine) {
+			coming = append(coming, machine)
+		}
+	}
+	return slices.DeleteFunc(coming, machines.RemediationAsked)
 }
 
 // oldest sorts machines by age; the name decides among equals.

@@ -140,6 +140,8 @@ func notYet(s Snapshot, machine *clusterv1.Machine) *plan.Decision {
 		decision = plan.Wait("WaitingForLoadBalancer", fmt.Sprintf("Machine %s keeps its part in the control plane until %s, when no client is sent to it any more", machine.Name, due.UTC().Format(time.RFC3339))).At(due)
 	case unseen(s) != "":
 		decision = keeps(machine, unseen(s))
+	case len(inFlight(s)) > 0:
+		decision = plan.Wait("WaitingForJoin", fmt.Sprintf("Machine %s keeps its part in the control plane until %s has joined: the membership of etcd changes once at a time", machine.Name, list(machines.Names(inFlight(s)))))
 	case !slices.ContainsFunc(s.Machines, func(other *clusterv1.Machine) bool { return other != machine && serves(s, other) }):
 		decision = keeps(machine, "no other Machine of the control plane is whole")
 	default:

@@ -167,8 +167,8 @@ func notTheOnlyOne(s Snapshot, _ *clusterv1.Machine) *refusal {
 // join is held do not, and those that fail are no reason to keep others that fail. A
 // machine that has no member may go at any time.
 func noneProvisioning(s Snapshot, machine *clusterv1.Machine) *refusal {
-	for _, other := range oldest(active(s)) {
-		if other != machine && !other.Status.NodeRef.IsDefined() && !held(s, other) && !machines.RemediationAsked(other) && !goesFreely(s, machine) {
+	for _, other := range oldest(inFlight(s)) {
+		if other != machine && !goesFreely(s, machine) {
 			return deferred("Machine %s is being made, and is waited for", other.Name)
 		}
 	}

@@ -391,11 +391,14 @@ func notReadyForJoin(s Snapshot) []string {
 	return append(problems, membersInOrder(s)...)
 }
 
-// settling is what is left when all machines are as asked for.
+// settling is what is left when all machines are as asked for: to wait for those that come
+// and go, and then to bring along what kubeadm runs beside them.
 func settling(s Snapshot) *plan.Decision {
-	if len(s.Machines) != replicas(s.ControlPlane) || len(outdated(s)) > 0 || len(joining(s)) > 0 ||
-		slices.ContainsFunc(s.Machines, func(machine *clusterv1.Machine) bool { return machines.Deleting(machine) || held(s, machine) }) {
-		return nil
+	if going := len(s.Machines) - len(active(s)); going > 0 {
+		return waits(s, "waiting for %d Machines to be gone", going)
+	}
+	if coming := joining(s); len(coming) > 0 && unseen(s) == "" {
+		return waits(s, "waiting for %s to join", list(machines.Names(coming)))
 	}
 	return addons(s)
 }
