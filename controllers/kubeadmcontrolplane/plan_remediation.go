@@ -278,12 +278,14 @@ func verdicts(s Snapshot) []verdict {
 }
 
 // remediation replaces a machine that fails: the record of the intent first, then the
-// machine goes, and the next plans make another. nil when none is to be replaced.
+// machine goes, and the next plans make another. It tells why one that fails is not
+// replaced; nil when none fails.
 func remediation(s Snapshot) *plan.Decision {
 	if done := recordDone(s); done != nil {
 		return done
 	}
-	for _, decided := range verdicts(s) {
+	decided := verdicts(s)
+	for _, decided := range decided {
 		if decided.refusal != nil {
 			continue
 		}
@@ -301,7 +303,21 @@ func remediation(s Snapshot) *plan.Decision {
 		decision := plan.Act(clusterv1.RemediatingReason, "", plan.Apply{Object: intent, Aspect: "remediation", Reason: "so that the replacement is known for what it is"}, remove)
 		return &decision
 	}
-	return nil
+	return refusals(s, decided)
+}
+
+// refusals tell of machines that fail and are not replaced; nil where there are none.
+func refusals(s Snapshot, decided []verdict) *plan.Decision {
+	var rests []step
+	for _, no := range decided {
+		message := fmt.Sprintf("Machine %s fails (%s) and is not replaced: %s", no.machine.Name, failed(no.machine), no.refusal.message)
+		decision := plan.Wait(no.refusal.reason, message).At(retryDue(s, no.machine))
+		if no.refusal.reason == clusterv1.CannotBeRemediatedReason {
+			decision = plan.Block(no.refusal.reason, message)
+		}
+		rests = append(rests, func(Snapshot) *plan.Decision { return &decision })
+	}
+	return inOrder(s, rests...)
 }
 
 func failed(machine *clusterv1.Machine) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,24 +21,30 @@ import (
 // step is one thing to see to: it acts, waits, or has nothing to do and gives nil.
 type step func(Snapshot) *plan.Decision
 
-// inOrder is the first of some steps that acts; where none does, the first that waits, to
-// be looked at again when the first of them asks for it; nil where there is nothing to do.
+// inOrder is the first of some steps that acts. Where none does it is the first that
+// somebody has to help, else the first that waits, to be looked at again when the first of
+// all asks for it; nil where there is nothing to do.
 func inOrder(s Snapshot, steps ...step) *plan.Decision {
-	var waits *plan.Decision
+	var rests *plan.Decision
+	var recheck time.Time
 	for _, next := range steps {
 		decided := next(s)
-		switch {
-		case decided == nil:
-		case len(decided.Actions) > 0:
+		if decided == nil {
+			continue
+		}
+		if len(decided.Actions) > 0 {
 			return decided
-		case waits == nil:
-			waits = decided
-		default:
-			both := waits.At(plan.Earliest(waits.Recheck, decided.Recheck))
-			waits = &both
+		}
+		recheck = plan.Earliest(recheck, decided.Recheck)
+		if rests == nil || (rests.Outcome.Kind == plan.Waiting && decided.Outcome.Kind == plan.Blocked) {
+			rests = decided
 		}
 	}
-	return waits
+	if rests == nil {
+		return nil
+	}
+	decision := rests.At(recheck)
+	return &decision
 }
 
 // care looks after the machines and members that are there, whatever the spec asks for.
@@ -334,7 +341,7 @@ func release(s Snapshot) *plan.Decision {
 	}
 	machine := waiting[0]
 	if problems := notReadyForJoin(s); len(problems) > 0 {
-		return waits(s, "Machines join one by one, and it is the turn of %s; waiting for %s", machine.Name, some(problems))
+		return waits(s, "Machines join one by one, and Machine %s, whose turn it is, waits: %s", machine.Name, some(problems))
 	}
 	if decided := clusterConfiguration(s); decided != nil {
 		return decided
@@ -363,7 +370,7 @@ func notReadyForJoin(s Snapshot) []string {
 		problems = append(problems, fmt.Sprintf("Machine %s (%s)", machine.Name, strings.Join(lacks(s, machine), ", ")))
 	}
 	for _, machine := range oldest(deletingMembers(s)) {
-		problems = append(problems, fmt.Sprintf("Machine %s to be out of etcd", machine.Name))
+		problems = append(problems, fmt.Sprintf("Machine %s is being deleted, and is a member of etcd still", machine.Name))
 	}
 	for _, member := range s.Etcd.Value.Members {
 		if stacked(s) && (member.Learner || !member.Started()) {
@@ -376,10 +383,10 @@ func notReadyForJoin(s Snapshot) []string {
 	if remediating(s) {
 		grown := s.Etcd.Value.Without()
 		if grown.Voters++; stacked(s) && !grown.Holds() {
-			problems = append(problems, fmt.Sprintf("more healthy members of etcd: with one more there would be %s", grown))
+			problems = append(problems, fmt.Sprintf("etcd could lose its quorum: with one more member there would be %s", grown))
 		}
 		if !slices.ContainsFunc(active(s), func(machine *clusterv1.Machine) bool { return serves(s, machine) }) {
-			problems = append(problems, "one Machine to be whole")
+			problems = append(problems, "no Machine of the control plane is whole")
 		}
 		return problems
 	}
