@@ -57,7 +57,7 @@ type Snapshot struct {
 	// Etcd is what the members of etcd say; not asked for where etcd is external.
 	Etcd plan.Known[etcd.View]
 	// Addons are what kubeadm has put into the workload cluster beside its machines.
-	Addons plan.Known[Addons]
+	Addons Addons
 	// Connecting is true while there is no connection to the workload cluster: an event
 	// tells when there is.
 	Connecting bool
@@ -202,7 +202,7 @@ func isOrphan(machine *clusterv1.Machine, cluster string) bool {
 
 func observeObjects(ctx context.Context, reader engine.Reader, s *Snapshot) error {
 	s.Objects = map[string]Objects{}
-	for _, machine := range active(*s) {
+	for _, machine := range s.Machines {
 		var objects Objects
 		config := &bootstrapv1.KubeadmConfig{}
 		err := reader.Get(ctx, engine.Key{Namespace: machine.Namespace, Name: machine.Spec.Bootstrap.ConfigRef.Name}, config)
@@ -211,6 +211,10 @@ func observeObjects(ctx context.Context, reader engine.Reader, s *Snapshot) erro
 			objects.Config = config
 		case !apierrors.IsNotFound(err):
 			return fmt.Errorf("read KubeadmConfig: %w", err)
+		}
+		if machines.Deleting(machine) {
+			s.Objects[machine.Name] = objects
+			continue
 		}
 		infrastructure, err := reader.Contract(ctx, "InfraMachine", contract.RefFrom(machine.Spec.InfrastructureRef), machine.Namespace)
 		switch {

@@ -42,7 +42,6 @@ type Node struct {
 func observeWorkload(ctx context.Context, reader engine.Reader, s *Snapshot) {
 	now := reader.Now()
 	s.Etcd = plan.Known[etcd.View]{Err: "the members of etcd were not asked", At: now}
-	s.Addons = plan.Known[Addons]{Err: "the workload cluster was not asked", At: now}
 	if len(s.Machines) == 0 {
 		s.Workload = plan.Known[Workload]{Err: "there is no Machine yet", At: now}
 		return
@@ -72,16 +71,13 @@ func observeWorkload(ctx context.Context, reader engine.Reader, s *Snapshot) {
 		observeEtcd(ctx, reader, s)
 		err = observeNodes(ctx, workload, *s, shown.Nodes)
 	}
+	s.Workload = plan.KnownValue(shown, now)
+	if err == nil && shown.Initialized {
+		// What is missing beside the machines shows in it; nobody joins before it is known.
+		s.Addons, err = observeAddons(ctx, workload, s)
+	}
 	if err != nil {
 		s.Workload = plan.Unknown[Workload](err, now)
-		return
-	}
-	s.Workload = plan.KnownValue(shown, now)
-	if shown.Initialized {
-		found, err := observeAddons(ctx, workload, s)
-		if s.Addons = plan.KnownValue(found, now); err != nil {
-			s.Addons = plan.Unknown[Addons](err, now)
-		}
 	}
 }
 

@@ -176,9 +176,23 @@ func recheck(s Snapshot) time.Time {
 // just changed may change again soon, and what lasts is to cost little.
 func growing(s Snapshot, least, most time.Duration) time.Duration {
 	var changed time.Time
+	latest := func(times ...metav1.Time) {
+		for _, at := range times {
+			if at.After(changed) {
+				changed = at.Time
+			}
+		}
+	}
 	for _, condition := range s.ControlPlane.Status.Conditions {
-		if condition.LastTransitionTime.After(changed) {
-			changed = condition.LastTransitionTime.Time
+		latest(condition.LastTransitionTime)
+	}
+	for _, machine := range s.Machines {
+		latest(machine.CreationTimestamp)
+		if machine.DeletionTimestamp != nil {
+			latest(*machine.DeletionTimestamp)
+		}
+		for _, condition := range machine.Status.Conditions {
+			latest(condition.LastTransitionTime)
 		}
 	}
 	if changed.IsZero() {

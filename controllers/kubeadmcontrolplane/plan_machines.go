@@ -308,6 +308,9 @@ func inPlaceChanges(s Snapshot) []plan.Action {
 			actions = append(actions, patch)
 		}
 		objects := s.Objects[machine.Name]
+		if machines.Deleting(machine) {
+			continue // they go with it, and nobody asks what is on them
+		}
 		if objects.Config != nil {
 			intent := plan.Intent(configKind, &bootstrapv1.KubeadmConfig{ObjectMeta: metav1.ObjectMeta{
 				Labels: machineLabels(s), Annotations: keeping(s, objects.Config, bootstrapv1.HoldJoinAnnotation),

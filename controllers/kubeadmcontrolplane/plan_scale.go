@@ -407,5 +407,8 @@ func settling(s Snapshot) *plan.Decision {
 	if coming := joining(s); len(coming) > 0 && unseen(s) == "" {
 		return waits(s, "waiting for %s to join", list(machines.Names(coming)))
 	}
+	if len(s.Machines) != replicas(s.ControlPlane) || len(outdated(s)) > 0 || unseen(s) != "" || slices.ContainsFunc(s.Machines, func(machine *clusterv1.Machine) bool { return held(s, machine) }) {
+		return nil
+	}
 	return addons(s)
 }

@@ -96,7 +96,7 @@ func (w *world) snapshot() Snapshot {
 	s := Snapshot{
 		Now: w.now, ControlPlane: w.controlPlane.DeepCopy(), Cluster: w.cluster.DeepCopy(), Template: plan.KnownValue(w.template, w.now),
 		Objects: maps.Clone(w.objects), Certificates: map[credentials.Purpose]Certificate{}, Kubeconfig: Kubeconfig{Ours: true, UID: "kubeconfig"}, LastContact: w.now,
-		Etcd: w.view(), Addons: plan.Known[Addons]{Err: "not asked"},
+		Etcd: w.view(),
 	}
 	for _, purpose := range credentials.Purposes() {
 		s.Certificates[purpose] = Certificate{}
