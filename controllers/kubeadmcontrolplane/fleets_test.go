@@ -21,7 +21,7 @@ import (
 // TestRandomFleets holds plans for control planes in any state to the laws of etcd and of
 // machines, counted here anew and not by what decides.
 func TestRandomFleets(t *testing.T) {
-	const fleets = 600
+	const fleets = 400
 	reasons := map[string]int{}
 	for seed := range int64(fleets) {
 		w := randomFleet(t, rand.New(rand.NewSource(seed)))
@@ -39,6 +39,9 @@ func TestRandomFleets(t *testing.T) {
 			s.Etcd = seen
 			decided = checked(t, s)
 		}
+		if again := plan.Print(Plan(s), s.Now); again != plan.Print(decided, s.Now) {
+			t.Errorf("two plans for the same snapshot:\n%s\n%s", plan.Print(decided, s.Now), again)
+		}
 		reasons[decided.Outcome.Reason]++
 		for _, broken := range laws(w, s, decided.Actions) {
 			t.Errorf("fleet %d: %s\n%s\nmembers %+v", seed, broken, plan.Print(decided, s.Now), s.Etcd)
@@ -49,8 +52,8 @@ func TestRandomFleets(t *testing.T) {
 	}
 	// A generator that gets nowhere near the decisions shows nothing.
 	for _, reason := range []string{"RemovingMember", "MovingLeader", "RemovingStrayMember", "ReleasingHosts", "Remediating", "RollingOut", "ScalingUp", "ScalingDown", "DepartureHeld"} {
-		if reasons[reason] < 3 {
-			t.Errorf("of %d fleets %d came to %s: %v", fleets, reasons[reason], reason, reasons)
+		if reasons[reason] == 0 {
+			t.Errorf("of %d fleets none came to %s: %v", fleets, reason, reasons)
 		}
 	}
 }
