@@ -98,6 +98,9 @@ func decide(s Snapshot) plan.Decision {
 	case dataCreated(s.Config) && consumed(s.Machine):
 		// The host has read its data by now. Making it again would serve nobody.
 		return plan.Settle("DataSecretAvailable")
+	case held(s):
+		return plan.Wait("JoinHeld", fmt.Sprintf("it is not the turn of Machine %s to join yet: control-plane machines join one by one, "+
+			"and the control plane removes the annotation %s when it is", s.Machine.Name, bootstrapv1.HoldJoinAnnotation))
 	case initialized(s.Cluster):
 		return join(s)
 	case isControlPlane(s) && mayInitialize(s.Config.Spec):
@@ -166,6 +169,13 @@ func consumed(machine *clusterv1.Machine) bool {
 
 func isControlPlane(s Snapshot) bool { return machines.IsControlPlane(s.Machine) }
 
+// held reports that no bootstrap data is to be made yet: the control plane lets machines
+// boot before it is their turn to join. Data that was made already is not taken back.
+func held(s Snapshot) bool {
+	_, annotated := s.Config.Annotations[bootstrapv1.HoldJoinAnnotation]
+	return annotated && !dataCreated(s.Config)
+}
+
 // leaving reports that no node is to come of the machine any more.
 func leaving(s Snapshot) bool {
 	return s.Config.DeletionTimestamp != nil || machines.Deleting(s.Machine)
@@ -204,7 +214,7 @@ func readsOf(s Snapshot) reads {
 	return reads{
 		lock:  candidate && provisioned(s.Cluster),
 		data:  !done && provisioned(s.Cluster) && (initialized(s.Cluster) || candidate),
-		token: hasToken(s.Config) || (!done && initialized(s.Cluster) && !dataCreated(s.Config) && bootstrap.NeedsToken(s.Config.Spec)),
+		token: hasToken(s.Config) || (!done && !held(s) && initialized(s.Cluster) && !dataCreated(s.Config) && bootstrap.NeedsToken(s.Config.Spec)),
 	}
 }
 
@@ -213,7 +223,7 @@ func needsRendering(s Snapshot) bool {
 	switch {
 	case s.Data != nil:
 		return outdated(s)
-	case dataCreated(s.Config) && consumed(s.Machine):
+	case dataCreated(s.Config) && consumed(s.Machine), held(s):
 		return false
 	case initialized(s.Cluster):
 		return true
@@ -232,6 +242,9 @@ func invariants(s Snapshot, decided plan.Plan[bootstrapv1.KubeadmConfigStatus]) 
 		}
 		if target.Cluster.Name == "" && target.Name == s.Config.Name && !initialized(s.Cluster) && !holdsLock(s) {
 			broken = append(broken, fmt.Sprintf("%s: user data that initializes a control plane is made without holding the lock", action))
+		}
+		if held(s) && s.Data == nil && target.Cluster.Name == "" {
+			broken = append(broken, fmt.Sprintf("%s: bootstrap data is made for a machine whose join is held", action))
 		}
 		if leaving(s) {
 			broken = append(broken, fmt.Sprintf("%s: nothing is made for a machine on its way out", action))

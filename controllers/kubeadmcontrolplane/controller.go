@@ -13,6 +13,7 @@ import (
 	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
 )
 
 // Controller is the KubeadmControlPlane controller.
@@ -41,6 +42,7 @@ func Controller() engine.Controller[Snapshot, controlplanev1.KubeadmControlPlane
 			engine.WritesWorkload(roleKind, "create"),
 			engine.WritesWorkload(roleBindingKind, "create"),
 			engine.WritesWorkload(clusterRoleBindingKind, "create"),
+			engine.Operates(etcd.System),
 		},
 		Observe: observe,
 		Subject: func(s Snapshot) client.Object {
@@ -64,13 +66,16 @@ func controlPlaneOfCluster(_ context.Context, _ engine.Reader, object client.Obj
 }
 
 // controlPlanesOfMachine are the control plane that controls a machine or, for a
-// worker, those being deleted, which wait for the last worker to be gone.
+// worker, those being deleted, which wait for the last worker to be gone; for a machine of
+// a control plane that nobody controls all of its Cluster, one of which may take it over.
 func controlPlanesOfMachine(ctx context.Context, reader engine.Reader, machine client.Object) []engine.Key {
 	if owner := metav1.GetControllerOf(machine); owner != nil && owner.Kind == kind.Kind {
 		return []engine.Key{{Namespace: machine.GetNamespace(), Name: owner.Name}}
 	}
 	return controlPlanes(ctx, reader, machine.GetNamespace(), func(controlPlane *controlplanev1.KubeadmControlPlane) bool {
-		return controlPlane.DeletionTimestamp != nil
+		cluster := machine.GetLabels()[clusterv1.ClusterNameLabel]
+		_, orphan := machine.GetLabels()[clusterv1.MachineControlPlaneLabel]
+		return controlPlane.DeletionTimestamp != nil || (orphan && controlPlane.Labels[clusterv1.ClusterNameLabel] == cluster)
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/slipway-project/slipway/contract"
 	"github.com/slipway-project/slipway/credentials"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
 )
@@ -36,6 +37,8 @@ type Snapshot struct {
 	Claims []string
 	// Machines are those that the control plane controls.
 	Machines []*clusterv1.Machine
+	// Orphans are the control-plane Machines of the Cluster that nobody controls.
+	Orphans []*clusterv1.Machine
 	// Workers are the names of the cluster's other Machines.
 	Workers []string
 	// Objects are, by name of a Machine, the objects that it refers to.
@@ -51,13 +54,16 @@ type Snapshot struct {
 	FreshKubeconfig []byte
 	// Workload is what the workload cluster shows.
 	Workload plan.Known[Workload]
+	// Etcd is what the members of etcd say; not asked for where etcd is external.
+	Etcd plan.Known[etcd.View]
+	// Addons are what kubeadm has put into the workload cluster beside its machines.
+	Addons Addons
 	// Connecting is true while there is no connection to the workload cluster: an event
 	// tells when there is.
 	Connecting bool
 	// LastContact is when the workload cluster last answered this process. Until it does,
 	// it is when this process began to ask: what was seen before counts meanwhile.
 	LastContact time.Time
-	Addons      Addons
 	LastFailure *plan.Failure
 }
 
@@ -178,6 +184,8 @@ func observeMachines(ctx context.Context, reader engine.Reader, s *Snapshot) err
 		switch {
 		case metav1.IsControlledBy(machine, s.ControlPlane):
 			s.Machines = append(s.Machines, machine)
+		case cluster != "" && isOrphan(machine, cluster):
+			s.Orphans = append(s.Orphans, machine)
 		case machine.Spec.ClusterName == cluster && !machines.IsControlPlane(machine):
 			s.Workers = append(s.Workers, machine.Name)
 		}
@@ -185,9 +193,16 @@ func observeMachines(ctx context.Context, reader engine.Reader, s *Snapshot) err
 	return nil
 }
 
+// isOrphan reports that a Machine belongs to the control plane of a Cluster, and to no
+// object that looks after it: it was made elsewhere, or its control plane was deleted
+// without it.
+func isOrphan(machine *clusterv1.Machine, cluster string) bool {
+	return machine.Spec.ClusterName == cluster && machines.IsControlPlane(machine) && !machines.Deleting(machine) && metav1.GetControllerOf(machine) == nil
+}
+
 func observeObjects(ctx context.Context, reader engine.Reader, s *Snapshot) error {
 	s.Objects = map[string]Objects{}
-	for _, machine := range active(*s) {
+	for _, machine := range s.Machines {
 		var objects Objects
 		config := &bootstrapv1.KubeadmConfig{}
 		err := reader.Get(ctx, engine.Key{Namespace: machine.Namespace, Name: machine.Spec.Bootstrap.ConfigRef.Name}, config)
@@ -196,6 +211,10 @@ func observeObjects(ctx context.Context, reader engine.Reader, s *Snapshot) erro
 			objects.Config = config
 		case !apierrors.IsNotFound(err):
 			return fmt.Errorf("read KubeadmConfig: %w", err)
+		}
+		if machines.Deleting(machine) {
+			s.Objects[machine.Name] = objects
+			continue
 		}
 		infrastructure, err := reader.Contract(ctx, "InfraMachine", contract.RefFrom(machine.Spec.InfrastructureRef), machine.Namespace)
 		switch {

@@ -26,6 +26,7 @@ import (
 	"github.com/slipway-project/slipway/contract"
 	"github.com/slipway-project/slipway/credentials"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/plan"
 )
 
@@ -77,6 +78,16 @@ func (w workloads) Writer(context.Context, engine.Key) (client.Client, error) {
 }
 
 func (w workloads) Probe(engine.Key) engine.Probe { return w.probe }
+
+// Etcd gives one healthy member on each Node.
+func (w workloads) Etcd(_ context.Context, _ engine.Key, nodes []string) (etcd.View, error) {
+	view := etcd.View{Answers: map[string]etcd.Answer{}}
+	for i, node := range nodes {
+		view.Members = append(view.Members, etcd.Member{ID: uint64(i + 1), Name: node})
+		view.Answers[node] = etcd.Answer{ID: uint64(i + 1), Leader: 1}
+	}
+	return view, nil
+}
 
 // Subscribe gives no events: observing needs none.
 func (w workloads) Subscribe(context.Context) <-chan engine.WorkloadEvent { return nil }
@@ -340,9 +351,63 @@ func TestWorkload(t *testing.T) {
 	if !s.Workload.OK() || s.Workload.Value.Initialized || len(s.Workload.Value.Pods) != 0 {
 		t.Errorf("half-way through kubeadm the workload is %+v", s.Workload)
 	}
-	s = observed(t, memory{Reader: holding(t, there...), workload: holding(t, configuration, information, pod)})
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: map[string]string{controlPlaneRole: ""}}}
+	s = observed(t, memory{Reader: holding(t, there...), workload: holding(t, configuration, information, pod, node)})
 	if !s.Workload.Value.Initialized || len(s.Workload.Value.Pods) != 1 || s.Workload.Value.Pods["etcd-n1"] == nil {
 		t.Errorf("after kubeadm the workload is %+v", s.Workload)
+	}
+	if _, there := s.Workload.Value.Nodes["n1"].Labels[controlPlaneRole]; !there || len(s.Workload.Value.Nodes) != 1 {
+		t.Errorf("after kubeadm the Nodes are %+v", s.Workload.Value.Nodes)
+	}
+	if _, there := s.Etcd.Value.On("n1"); !s.Etcd.OK() || !there {
+		t.Errorf("after kubeadm the members are %+v", s.Etcd)
+	}
+}
+
+// With an external etcd nobody asks for its members; what is not asked for is not known.
+func TestExternalEtcdIsNotAsked(t *testing.T) {
+	controlPlane, cluster, template := beginnings()
+	controlPlane.Spec.KubeadmConfigSpec.ClusterConfiguration.Etcd.External.Endpoints = []string{"https://192.0.2.9:2379"}
+	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "default", Name: "cp-1", OwnerReferences: []metav1.OwnerReference{*plan.OwnerReference(kind, controlPlane, true)},
+	}}
+	machine.Spec.InfrastructureRef = clusterv1.ContractVersionedObjectReference{APIGroup: "infrastructure.cluster.x-k8s.io", Kind: "DockerMachineTemplate", Name: "cp"}
+	machine.Status.NodeRef.Name = "n1"
+	yes := true
+	cluster.Status.Initialization.ControlPlaneInitialized = &yes
+	there := append(secrets(t, controlPlane), controlPlane, cluster, template, machine)
+	if s := observed(t, memory{Reader: holding(t, there...), workload: holding(t)}); !s.Workload.OK() || s.Etcd.OK() {
+		t.Errorf("the workload is %+v and the members are %+v", s.Workload, s.Etcd)
+	}
+}
+
+// Machines of the control plane that nobody controls are found, but for those of other
+// clusters, workers, and those on their way out; and no certificates are made beside them.
+func TestOrphans(t *testing.T) {
+	controlPlane, cluster, template := beginnings()
+	machine := func(name, of string, change func(*clusterv1.Machine)) *clusterv1.Machine {
+		made := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: name, Labels: map[string]string{clusterv1.MachineControlPlaneLabel: ""},
+		}, Spec: clusterv1.MachineSpec{ClusterName: of}}
+		change(made)
+		return made
+	}
+	s := observed(t, memory{Reader: holding(t, controlPlane, cluster, template,
+		machine("orphan", "demo", func(*clusterv1.Machine) {}),
+		machine("elsewhere", "other", func(*clusterv1.Machine) {}),
+		machine("worker", "demo", func(m *clusterv1.Machine) { m.Labels = nil }),
+		machine("going", "demo", func(m *clusterv1.Machine) {
+			m.Finalizers, m.DeletionTimestamp = []string{clusterv1.MachineFinalizer}, &metav1.Time{Time: testTime}
+		}),
+		machine("owned", "demo", func(m *clusterv1.Machine) {
+			m.OwnerReferences = []metav1.OwnerReference{*plan.OwnerReference(machineKind, &metav1.ObjectMeta{Name: "x", UID: "x"}, true)}
+		}),
+	)})
+	if len(s.Orphans) != 1 || s.Orphans[0].Name != "orphan" {
+		t.Errorf("the orphans are %v", s.Orphans)
+	}
+	if len(s.FreshPairs) != 0 {
+		t.Errorf("%d pairs are made beside machines that have others", len(s.FreshPairs))
 	}
 }
 
@@ -384,10 +449,12 @@ func TestPodCondition(t *testing.T) {
 
 func TestFailureDomain(t *testing.T) {
 	yes := true
-	_, cluster, _ := beginnings()
+	controlPlane, cluster, _ := beginnings()
 	in := func(domain string) *clusterv1.Machine {
-		return &clusterv1.Machine{Spec: clusterv1.MachineSpec{FailureDomain: domain}}
+		return &clusterv1.Machine{Spec: clusterv1.MachineSpec{FailureDomain: domain, Version: "v1.37.1"}}
 	}
+	old := in("a")
+	old.Spec.Version = "v1.36.3"
 	moved := in("a")
 	moved.Status.FailureDomain = "b"
 	for name, test := range map[string]struct {
@@ -400,10 +467,11 @@ func TestFailureDomain(t *testing.T) {
 		"first by name":           {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, nil, "a"},
 		"fewest":                  {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, []*clusterv1.Machine{in("a")}, "b"},
 		"where it was really put": {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, []*clusterv1.Machine{moved}, "a"},
+		"fewest up to date":       {[]clusterv1.FailureDomain{{Name: "b", ControlPlane: &yes}, {Name: "a", ControlPlane: &yes}}, []*clusterv1.Machine{old, old, in("b")}, "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster.Status.FailureDomains = test.domains
-			if got := failureDomain(Snapshot{Cluster: cluster, Machines: test.machines}); got != test.want {
+			if got := failureDomain(Snapshot{ControlPlane: controlPlane, Cluster: cluster, Machines: test.machines}); got != test.want {
 				t.Errorf("the failure domain is %q, not %q", got, test.want)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/plan"
 )
 
@@ -24,12 +26,22 @@ type Workload struct {
 	// Pods are the static pods of the control plane by name; one that does not exist
 	// has no entry.
 	Pods map[string]*corev1.PodStatus
+	// Nodes are those of the Machines and of the members of etcd, by name; one that does
+	// not exist has no entry.
+	Nodes map[string]Node
+}
+
+// Node is what counts of a Node.
+type Node struct {
+	Labels map[string]string
+	Taints []corev1.Taint
 }
 
 // observeWorkload asks the workload cluster. The first request that fails ends it: a
 // cluster that does not answer one would make every other wait in turn.
 func observeWorkload(ctx context.Context, reader engine.Reader, s *Snapshot) {
 	now := reader.Now()
+	s.Etcd = plan.Known[etcd.View]{Err: "the members of etcd were not asked", At: now}
 	if len(s.Machines) == 0 {
 		s.Workload = plan.Known[Workload]{Err: "there is no Machine yet", At: now}
 		return
@@ -48,18 +60,59 @@ func observeWorkload(ctx context.Context, reader engine.Reader, s *Snapshot) {
 		s.Workload, s.Connecting = plan.Unknown[Workload](err, now), errors.Is(err, engine.ErrNotConnected)
 		return
 	}
-	shown := Workload{Initialized: true, Pods: map[string]*corev1.PodStatus{}}
+	shown := Workload{Initialized: true, Pods: map[string]*corev1.PodStatus{}, Nodes: map[string]Node{}}
 	if !wasInitialized(*s) {
 		shown.Initialized, err = isInitialized(ctx, workload)
 	}
 	if err == nil && shown.Initialized {
 		err = observePods(ctx, workload, *s, shown.Pods)
 	}
+	if err == nil && shown.Initialized {
+		observeEtcd(ctx, reader, s)
+		err = observeNodes(ctx, workload, *s, shown.Nodes)
+	}
+	s.Workload = plan.KnownValue(shown, now)
+	if err == nil && shown.Initialized {
+		// What is missing beside the machines shows in it; nobody joins before it is known.
+		s.Addons, err = observeAddons(ctx, workload, s)
+	}
 	if err != nil {
 		s.Workload = plan.Unknown[Workload](err, now)
 		return
 	}
-	s.Workload = plan.KnownValue(shown, now)
+	s.Addons.CertificateExpiry = observeCertificateExpiry(ctx, reader, *s)
+}
+
+// observeEtcd asks the members on the Nodes of all machines, for those on their way out
+// are members until they are removed.
+func observeEtcd(ctx context.Context, reader engine.Reader, s *Snapshot) {
+	if nodes := nodeNames(*s); stacked(*s) && len(nodes) > 0 {
+		view, err := reader.Workloads().Etcd(ctx, client.ObjectKeyFromObject(s.Cluster), nodes)
+		if s.Etcd = plan.KnownValue(view, reader.Now()); err != nil {
+			s.Etcd = plan.Unknown[etcd.View](err, reader.Now())
+		}
+	}
+}
+
+// observeNodes reads from the cache, so that it costs nothing to ask for each.
+func observeNodes(ctx context.Context, workload client.Reader, s Snapshot, nodes map[string]Node) error {
+	names := nodeNames(s)
+	for _, member := range s.Etcd.Value.Members {
+		if member.Started() && !slices.Contains(names, member.Name) {
+			names = append(names, member.Name)
+		}
+	}
+	for _, name := range names {
+		node := &corev1.Node{}
+		err := workload.Get(ctx, client.ObjectKey{Name: name}, node)
+		switch {
+		case err == nil:
+			nodes[name] = Node{Labels: node.Labels, Taints: node.Spec.Taints}
+		case !apierrors.IsNotFound(err):
+			return fmt.Errorf("read Node %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // isInitialized reports that kubeadm has uploaded what joins start from: its
@@ -81,7 +134,7 @@ func isInitialized(ctx context.Context, workload client.Reader) (bool, error) {
 }
 
 func observePods(ctx context.Context, workload client.Reader, s Snapshot, pods map[string]*corev1.PodStatus) error {
-	for _, machine := range active(s) {
+	for _, machine := range s.Machines {
 		if !machine.Status.NodeRef.IsDefined() {
 			continue
 		}

@@ -68,6 +68,9 @@ func decide(s Snapshot) plan.Decision {
 		return clusterMissing(s)
 	}
 	if s.Cluster.DeletionTimestamp != nil {
+		if free := dropHooks(s, "its Cluster is being deleted, and etcd with it"); len(free) > 0 {
+			return plan.Act("ClusterDeleting", "", free...)
+		}
 		return plan.Wait("ClusterDeleting", fmt.Sprintf("Cluster %s is being deleted", s.Cluster.Name))
 	}
 	if problem := inputProblem(s); problem != "" {
@@ -79,13 +82,12 @@ func decide(s Snapshot) plan.Decision {
 	if noted := noteOrdinal(s); len(noted) > 0 {
 		return plan.Act("NotingOrdinal", "", noted...)
 	}
-	decision := membership(s)
-	certificates := certificateProblem(s)
-	if certificates != nil {
-		decision = *certificates
+	decision, certificates := changes(s), certificateProblem(s)
+	if certificates != nil && len(decision.Actions) == 0 {
+		decision = certificates.At(plan.Earliest(certificates.Recheck, decision.Recheck))
 	}
 	if len(decision.Actions) > 0 {
-		return decision
+		return withMarks(s, decision)
 	}
 	kubeconfig := kubeconfigDecision(s)
 	if kubeconfig != nil && len(kubeconfig.Actions) > 0 {
@@ -93,13 +95,41 @@ func decide(s Snapshot) plan.Decision {
 	}
 	// A kubeconfig that cannot be had is no reason to leave the machines there are alone;
 	// nor is a label that the API refuses one not to tell how they are.
-	if changes := slices.Concat(conditionMarks(s), inPlaceChanges(s)); len(changes) > 0 {
+	if changes := slices.Concat(marks(s), inPlaceChanges(s)); len(changes) > 0 {
 		return plan.Act("UpdatingMachines", "", changes...)
 	}
 	if kubeconfig != nil && certificates == nil {
 		decision = kubeconfig.At(plan.Earliest(kubeconfig.Recheck, decision.Recheck))
 	}
 	return decision.At(plan.Earliest(decision.Recheck, recheck(s)))
+}
+
+// changes are what is to be done about machines and members. Those that are there are
+// looked after whatever else is wrong; nothing is made while the certificates are not
+// there.
+func changes(s Snapshot) plan.Decision {
+	steps := []step{care, membership}
+	if certificateProblem(s) != nil {
+		steps = []step{care}
+	}
+	if decided := inOrder(s, steps...); decided != nil {
+		return *decided
+	}
+	return plan.Settle("AllMachinesThere")
+}
+
+// marks show on each machine how it is doing.
+func marks(s Snapshot) []plan.Action {
+	return slices.Concat(conditionMarks(s), certificateMarks(s))
+}
+
+// withMarks has what is shown of the machines written before operations on etcd: those may
+// fail again and again, and nothing would be told meanwhile.
+func withMarks(s Snapshot, decision plan.Decision) plan.Decision {
+	if slices.ContainsFunc(decision.Actions, func(action plan.Action) bool { _, operates := action.(plan.Operate); return operates }) {
+		decision.Actions = slices.Concat(conditionMarks(s), decision.Actions)
+	}
+	return decision
 }
 
 // clusterMissing is what to say where there is no Cluster to serve.
@@ -146,9 +176,23 @@ func recheck(s Snapshot) time.Time {
 // just changed may change again soon, and what lasts is to cost little.
 func growing(s Snapshot, least, most time.Duration) time.Duration {
 	var changed time.Time
+	latest := func(times ...metav1.Time) {
+		for _, at := range times {
+			if at.After(changed) {
+				changed = at.Time
+			}
+		}
+	}
 	for _, condition := range s.ControlPlane.Status.Conditions {
-		if condition.LastTransitionTime.After(changed) {
-			changed = condition.LastTransitionTime.Time
+		latest(condition.LastTransitionTime)
+	}
+	for _, machine := range s.Machines {
+		latest(machine.CreationTimestamp)
+		if machine.DeletionTimestamp != nil {
+			latest(*machine.DeletionTimestamp)
+		}
+		for _, condition := range machine.Status.Conditions {
+			latest(condition.LastTransitionTime)
 		}
 	}
 	if changed.IsZero() {
@@ -244,7 +288,7 @@ func active(s Snapshot) []*clusterv1.Machine {
 }
 
 // deletion lets the workers go first, for they need the control plane to leave in
-// order, then removes the machines all at once.
+// order, then removes the machines all at once: no member of etcd is to be kept whole.
 func deletion(s Snapshot) plan.Decision {
 	if len(s.Machines) == 0 && !hasFinalizer(s) {
 		return plan.Wait(clusterv1.DeletingReason, "the other finalizers of the KubeadmControlPlane are not removed yet")
@@ -257,12 +301,13 @@ func deletion(s Snapshot) plan.Decision {
 		return plan.Act(clusterv1.DeletionCompletedReason, "",
 			plan.RemoveFinalizer(kind, s.ControlPlane, controlplanev1.KubeadmControlPlaneFinalizer, "all its Machines are gone"))
 	}
-	var deletes []plan.Action
+	const reason = "its KubeadmControlPlane is being deleted"
+	actions := dropHooks(s, reason)
 	for _, machine := range sorted(active(s)) {
-		deletes = append(deletes, plan.Delete{On: plan.RefTo(machineKind, machine), Reason: "its KubeadmControlPlane is being deleted"})
+		actions = append(actions, plan.Delete{On: plan.RefTo(machineKind, machine), Reason: reason})
 	}
-	if len(deletes) > 0 {
-		return plan.Act(clusterv1.DeletingReason, "", deletes...)
+	if len(actions) > 0 {
+		return plan.Act(clusterv1.DeletingReason, "", actions...)
 	}
 	return plan.Wait(controlplanev1.WaitingForMachineDeletionReason,
 		fmt.Sprintf("waiting for %d Machines to be gone: %s", len(s.Machines), list(machines.Names(s.Machines))))
@@ -279,38 +324,4 @@ func list(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 	}
 	return strings.Join(names, ", ")
-}
-
-// invariants are what no plan for a KubeadmControlPlane may break.
-func invariants(s Snapshot, decided plan.Plan[controlplanev1.KubeadmControlPlaneStatus]) []string {
-	var broken []string
-	created := 0
-	for _, action := range decided.Actions {
-		switch action := action.(type) {
-		case plan.Create:
-			if action.Object.GetKind() == machineKind.Kind {
-				created++
-			}
-			if s.ControlPlane.DeletionTimestamp != nil {
-				broken = append(broken, fmt.Sprintf("%s: nothing is made for a control plane that is being deleted", action))
-			}
-		case plan.Delete:
-			if s.ControlPlane.DeletionTimestamp == nil {
-				broken = append(broken, fmt.Sprintf("%s: no Machine is taken from a control plane that is to stay", action))
-			}
-			if len(s.Workers) > 0 {
-				broken = append(broken, fmt.Sprintf("%s: the control plane would go before the workers", action))
-			}
-		}
-	}
-	if created > 1 {
-		broken = append(broken, fmt.Sprintf("%d Machines would be made at once; members join one by one", created))
-	}
-	if created > 0 && len(s.Machines)+created > replicas(s.ControlPlane) {
-		broken = append(broken, fmt.Sprintf("%d Machines would be made where %d of %d are there", created, len(s.Machines), replicas(s.ControlPlane)))
-	}
-	if wasInitialized(s) && !isTrue(decided.Status.Initialization.ControlPlaneInitialized) {
-		broken = append(broken, "status.initialization.controlPlaneInitialized would go back to false")
-	}
-	return broken
 }

@@ -35,7 +35,9 @@ func suppliedByUser(s Snapshot, purpose credentials.Purpose) bool {
 
 // makesCertificates reports that missing pairs may be made. Once there is a machine,
 // new ones would not fit those that it was made with.
-func makesCertificates(s Snapshot) bool { return len(s.Machines) == 0 && !wasInitialized(s) }
+func makesCertificates(s Snapshot) bool {
+	return len(s.Machines) == 0 && len(s.Orphans) == 0 && !wasInitialized(s)
+}
 
 func algorithm(s Snapshot) credentials.Algorithm {
 	return credentials.Algorithm(s.ControlPlane.Spec.KubeadmConfigSpec.ClusterConfiguration.EncryptionAlgorithm)

@@ -7,116 +7,24 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	bootstrapv1 "github.com/slipway-project/slipway/api/bootstrap/v1beta2"
+	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
-	"github.com/slipway-project/slipway/conditions"
 	"github.com/slipway-project/slipway/contract"
 	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
 )
-
-// rolloutNotServed is what to say of machines that would have to be replaced.
-const rolloutNotServed = "this version does not replace the Machines of a control plane, which stay as they are: take the change back (a version cannot go back), or create a new cluster for it"
-
-// membership makes machines complete and brings their number up to what is asked for.
-func membership(s Snapshot) plan.Decision {
-	now, want := active(s), replicas(s.ControlPlane)
-	if !s.Template.OK() && (len(now) < want || incomplete(s)) {
-		return templateMissing(s)
-	}
-	if incomplete(s) {
-		completed, err := completions(s)
-		if err != nil {
-			return plan.Block("InvalidTemplate", err.Error())
-		}
-		return plan.Act("CompletingMachines", "", completed...)
-	}
-	if unread := unreadInfrastructure(s); unread != "" {
-		return plan.Block("InfrastructureNotReadable", unread).At(s.Now.Add(recheckHealthy))
-	}
-	going := len(s.Machines) - len(now)
-	outdated := outdatedReasons(s)
-	switch {
-	case len(now) > want:
-		return plan.Block("ScaleDownNotServed", fmt.Sprintf("spec.replicas is %d and %d Machines are there: this version does not shrink a control plane, "+
-			"for each Machine is a member of etcd; set spec.replicas to %d", want, len(now), len(now)))
-	case len(s.Machines) == 0 && wasInitialized(s):
-		return plan.Block("ControlPlaneLost", fmt.Sprintf("the control plane was initialized and all its Machines are gone, and with them the data of Cluster %s; "+
-			"delete the Cluster and create it anew", s.Cluster.Name))
-	case going > 0 && len(now) < want:
-		return plan.Wait(clusterv1.ScalingUpReason, fmt.Sprintf("waiting for %d Machines to be gone before others are made", going))
-	case len(outdated) > 0:
-		return plan.Block("RolloutNotServed", fmt.Sprintf("the spec asks for other Machines than are there: %s; %s",
-			some(outdated), rolloutNotServed))
-	case len(now) < want:
-		return scaleUp(s)
-	case !isInitializedNow(s):
-		return plan.Wait(clusterv1.WaitingForControlPlaneInitializedReason, notInitialized(s))
-	default:
-		return plan.Settle("AllMachinesThere")
-	}
-}
 
 // templateMissing is the answer where the template is needed and cannot be had. The
 // reference is looked up again, because a provider may be installed meanwhile.
 func templateMissing(s Snapshot) plan.Decision {
 	return plan.Block("TemplateNotAvailable", s.Template.Err+"; create it, or correct spec.machineTemplate.spec.infrastructureRef of KubeadmControlPlane "+s.ControlPlane.Name).
 		At(s.Now.Add(recheckHealthy))
-}
-
-// scaleUp adds one machine when those that are there are in order.
-func scaleUp(s Snapshot) plan.Decision {
-	now, want := active(s), replicas(s.ControlPlane)
-	if !provisioned(s) {
-		return plan.Wait(clusterv1.WaitingForClusterInfrastructureReadyReason,
-			fmt.Sprintf("the infrastructure of Cluster %s is not provisioned yet", s.Cluster.Name))
-	}
-	if len(now) > 0 {
-		if !isInitializedNow(s) {
-			return plan.Wait(clusterv1.WaitingForControlPlaneInitializedReason, notInitialized(s))
-		}
-		if !s.Workload.OK() {
-			return plan.Wait(clusterv1.ScalingUpReason, "Machines join one by one, and the state of those that are there cannot be seen: "+s.Workload.Err)
-		}
-		if unready := notReadyForJoin(s); len(unready) > 0 {
-			return plan.Wait(clusterv1.ScalingUpReason, "Machines join one by one; waiting for "+list(unready))
-		}
-	}
-	machine, err := newMachine(s)
-	if err != nil {
-		return plan.Block("InvalidMachineNaming", err.Error())
-	}
-	return plan.Act(clusterv1.ScalingUpReason, fmt.Sprintf("from %d to %d Machines", len(now), want),
-		plan.Create{Object: machine, Reason: "there are fewer Machines than asked for"})
-}
-
-// notReadyForJoin says what of the members that are there is not in order. A join changes
-// the membership of etcd, and one more member that does not run may cost the majority.
-func notReadyForJoin(s Snapshot) []string {
-	var unready []string
-	for _, machine := range active(s) {
-		shown := machineConditions(s, machine)
-		lacks := []string{}
-		if !conditions.Is(machine.Status.Conditions, clusterv1.ReadyCondition, metav1.ConditionTrue) {
-			lacks = append(lacks, clusterv1.ReadyCondition)
-		}
-		for _, part := range components(s) {
-			if !conditions.Is(shown, part.condition, metav1.ConditionTrue) {
-				lacks = append(lacks, part.condition)
-			}
-		}
-		if len(lacks) > 0 {
-			unready = append(unready, fmt.Sprintf("%s (%s)", machine.Name, strings.Join(lacks, ", ")))
-		}
-	}
-	return unready
 }
 
 func notInitialized(s Snapshot) string {
@@ -195,14 +103,21 @@ func newInfrastructure(s Snapshot, machine *clusterv1.Machine) (*unstructured.Un
 	})
 }
 
+// newConfig is the configuration of a machine. Where there is a control plane to join it
+// holds the join: machines boot at the same time and join one by one.
 func newConfig(s Snapshot, machine *clusterv1.Machine) *unstructured.Unstructured {
+	joins := isInitializedNow(s)
+	annotations := maps.Clone(s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations)
+	if joins {
+		annotations = with(annotations, bootstrapv1.HoldJoinAnnotation, "")
+	}
 	config := &bootstrapv1.KubeadmConfig{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: machine.Namespace, Name: machine.Spec.Bootstrap.ConfigRef.Name,
-			Labels: machineLabels(s), Annotations: s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations,
+			Labels: machineLabels(s), Annotations: annotations,
 			OwnerReferences: []metav1.OwnerReference{*plan.OwnerReference(machineKind, machine, true)},
 		},
-		Spec: configSpec(s, isInitializedNow(s)),
+		Spec: configSpec(s, joins),
 	}
 	intent := plan.Intent(configKind, config)
 	if joinsAsControlPlane(config) && isZeroEndpoint(config) {
@@ -245,47 +160,6 @@ func configSpec(s Snapshot, joins bool) bootstrapv1.KubeadmConfigSpec {
 	return spec
 }
 
-// some are the first of many reasons: the next step, which comes after them, has to
-// fit into an event with them.
-func some(reasons []string) string {
-	const shown = 2
-	if len(reasons) > shown {
-		return fmt.Sprintf("%s; and %d more", strings.Join(reasons[:shown], "; "), len(reasons)-shown)
-	}
-	return strings.Join(reasons, "; ")
-}
-
-// outdatedReasons say which machines would have to be replaced, and why.
-func outdatedReasons(s Snapshot) []string {
-	var reasons []string
-	for _, machine := range sorted(active(s)) {
-		if differs := differences(s, machine); len(differs) > 0 {
-			reasons = append(reasons, fmt.Sprintf("Machine %s: %s", machine.Name, strings.Join(differs, ", ")))
-		}
-	}
-	return reasons
-}
-
-// differences are what of a machine is not as the spec asks for and needs a new host.
-func differences(s Snapshot, machine *clusterv1.Machine) []string {
-	var differs []string
-	spec := s.ControlPlane.Spec
-	if machine.Spec.Version != spec.Version {
-		differs = append(differs, fmt.Sprintf("version is %s and spec.version %s", machine.Spec.Version, spec.Version))
-	}
-	if after := spec.Rollout.After; !after.IsZero() && !after.After(s.Now) && machine.CreationTimestamp.Before(&after) {
-		differs = append(differs, "it was made before spec.rollout.after")
-	}
-	objects := s.Objects[machine.Name]
-	if made := objects.Infrastructure; made != nil && made.ClonedFromName != "" && !fromTemplate(s, *made) {
-		differs = append(differs, fmt.Sprintf("it was made from %s %s", made.ClonedFromGroupKind, made.ClonedFromName))
-	}
-	if config := objects.Config; config != nil && !equality.Semantic.DeepEqual(config.Spec, configSpec(s, joinsAsControlPlane(config))) {
-		differs = append(differs, "spec.kubeadmConfigSpec has changed")
-	}
-	return differs
-}
-
 func machineLabels(s Snapshot) map[string]string {
 	labels := maps.Clone(s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Labels)
 	if labels == nil {
@@ -326,25 +200,43 @@ func noteOrdinal(s Snapshot) []plan.Action {
 	return []plan.Action{plan.Apply{Object: intent, Aspect: "ordinal", Reason: "so that no name is given twice"}}
 }
 
-// newMachine is the machine to add.
-func newMachine(s Snapshot) (*unstructured.Unstructured, error) {
-	names, err := naming(s).Next(1)
+// newMachines are so many machines to add, each in a failure domain. The first replaces
+// the machine of a remediation that waits for that.
+func newMachines(s Snapshot, wanted int) ([]*unstructured.Unstructured, error) {
+	names, err := naming(s).Next(wanted)
 	if err != nil {
 		return nil, err
 	}
-	machineName := names[0]
+	record := inProgress(s)
+	var made []*unstructured.Unstructured
+	var domains []string
+	for _, machineName := range names {
+		domain := failureDomain(s, domains...)
+		domains = append(domains, domain)
+		machine := newMachine(s, machineName, domain)
+		if record != nil {
+			machine.Annotations = with(machine.Annotations, controlplanev1.RemediationForAnnotation, record.text())
+			record = nil
+		}
+		made = append(made, plan.Intent(machineKind, machine))
+	}
+	return made, nil
+}
+
+// newMachine is a machine to add.
+func newMachine(s Snapshot, machineName, domain string) *clusterv1.Machine {
 	template := s.ControlPlane.Spec.MachineTemplate
 	infrastructure := template.Spec.InfrastructureRef
 	infrastructureKind := contract.ClonedKind(schema.GroupVersionKind{Group: infrastructure.APIGroup, Kind: infrastructure.Kind})
 	machine := &clusterv1.Machine{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.ControlPlane.Namespace, Name: machineName,
-			Labels: machineLabels(s), Annotations: template.ObjectMeta.Annotations,
+			Labels: machineLabels(s), Annotations: with(template.ObjectMeta.Annotations, hook, ""),
 			OwnerReferences: []metav1.OwnerReference{*plan.OwnerReference(kind, s.ControlPlane, true)},
 			Finalizers:      []string{clusterv1.MachineFinalizer},
 		},
 		Spec: clusterv1.MachineSpec{
-			ClusterName: s.Cluster.Name, Version: s.ControlPlane.Spec.Version, FailureDomain: failureDomain(s),
+			ClusterName: s.Cluster.Name, Version: s.ControlPlane.Spec.Version, FailureDomain: domain,
 			Bootstrap: clusterv1.Bootstrap{ConfigRef: clusterv1.ContractVersionedObjectReference{
 				APIGroup: configKind.Group, Kind: configKind.Kind, Name: machineName,
 			}},
@@ -354,7 +246,30 @@ func newMachine(s Snapshot) (*unstructured.Unstructured, error) {
 		},
 	}
 	setInPlace(s, &machine.Spec)
-	return plan.Intent(machineKind, machine), nil
+	return machine
+}
+
+// with is a copy of some annotations with one more.
+func with(annotations map[string]string, key, value string) map[string]string {
+	more := map[string]string{key: value}
+	for name, value := range annotations {
+		if name != key {
+			more[name] = value
+		}
+	}
+	return more
+}
+
+// keeping are the template's annotations with those of an object that are ours and not the
+// template's, as far as the object has them.
+func keeping(s Snapshot, object metav1.Object, keys ...string) map[string]string {
+	annotations := s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations
+	for _, key := range keys {
+		if value, there := object.GetAnnotations()[key]; there {
+			annotations = with(annotations, key, value)
+		}
+	}
+	return annotations
 }
 
 // setInPlace sets what of a machine's spec follows the control plane's without a new host.
@@ -379,16 +294,27 @@ func setInPlace(s Snapshot, spec *clusterv1.MachineSpec) {
 func inPlaceChanges(s Snapshot) []plan.Action {
 	reason := "spec.machineTemplate of KubeadmControlPlane " + s.ControlPlane.Name + " asks for it"
 	metadata := []string{"/metadata/labels", "/metadata/annotations"}
-	wanted := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Labels: machineLabels(s), Annotations: s.ControlPlane.Spec.MachineTemplate.ObjectMeta.Annotations}}
-	setInPlace(s, &wanted.Spec)
-	intent := plan.Intent(machineKind, wanted)
 	var actions []plan.Action
 	for _, machine := range sorted(s.Machines) {
+		wanted := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{
+			Labels: machineLabels(s), Annotations: keeping(s, machine, hook, controlplanev1.RemediationForAnnotation),
+		}}
+		if !machines.Deleting(machine) {
+			wanted.Annotations = with(wanted.Annotations, hook, "")
+		}
+		setInPlace(s, &wanted.Spec)
+		intent := plan.Intent(machineKind, wanted)
 		if patch, needed := plan.Follow(machineKind, machine, intent, name, reason, append(metadata, machines.InPlace("/spec")...)...); needed {
 			actions = append(actions, patch)
 		}
 		objects := s.Objects[machine.Name]
+		if machines.Deleting(machine) {
+			continue // they go with it, and nobody asks what is on them
+		}
 		if objects.Config != nil {
+			intent := plan.Intent(configKind, &bootstrapv1.KubeadmConfig{ObjectMeta: metav1.ObjectMeta{
+				Labels: machineLabels(s), Annotations: keeping(s, objects.Config, bootstrapv1.HoldJoinAnnotation),
+			}})
 			if patch, needed := plan.Follow(configKind, objects.Config, intent, name, reason, metadata...); needed {
 				actions = append(actions, patch)
 			}
@@ -414,21 +340,31 @@ func fromTemplate(s Snapshot, made Infrastructure) bool {
 	return made.ClonedFromName == ref.Name && made.ClonedFromGroupKind == schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind}.String()
 }
 
-// failureDomain is where a new machine goes: among the domains for control planes the
-// one with the fewest machines, the first by name among equals. Empty where there are
-// none: then the infrastructure provider chooses.
-func failureDomain(s Snapshot) string {
-	count := map[string]int{}
-	for _, machine := range s.Machines {
-		count[cmp.Or(machine.Status.FailureDomain, machine.Spec.FailureDomain)]++
-	}
-	best := ""
-	for _, domain := range slices.SortedFunc(slices.Values(s.Cluster.Status.FailureDomains), func(a, b clusterv1.FailureDomain) int {
-		return strings.Compare(a.Name, b.Name)
-	}) {
-		if isTrue(domain.ControlPlane) && (best == "" || count[domain.Name] < count[best]) {
-			best = domain.Name
+// failureDomain is where a new machine goes: among the domains for control planes the one
+// with the fewest machines that are up to date, then with the fewest at all, the first by
+// name among equals; so will those that are made in the same plan, in the domains given.
+// Empty where there are none: then the infrastructure provider chooses.
+func failureDomain(s Snapshot, taken ...string) string {
+	all, current := map[string]int{}, map[string]int{}
+	for _, machine := range active(s) {
+		all[domainOf(machine)]++
+		if len(differences(s, machine)) == 0 {
+			current[domainOf(machine)]++
 		}
 	}
-	return best
+	for _, domain := range taken {
+		all[domain]++
+		current[domain]++
+	}
+	domains := slices.DeleteFunc(slices.Clone(s.Cluster.Status.FailureDomains), func(domain clusterv1.FailureDomain) bool { return !isTrue(domain.ControlPlane) })
+	if len(domains) == 0 {
+		return ""
+	}
+	return slices.MinFunc(domains, func(a, b clusterv1.FailureDomain) int {
+		return cmp.Or(cmp.Compare(current[a.Name], current[b.Name]), cmp.Compare(all[a.Name], all[b.Name]), cmp.Compare(a.Name, b.Name))
+	}).Name
+}
+
+func domainOf(machine *clusterv1.Machine) string {
+	return cmp.Or(machine.Status.FailureDomain, machine.Spec.FailureDomain)
 }

@@ -12,6 +12,7 @@ import (
 	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/conditions"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
 )
@@ -29,7 +30,7 @@ func status(s Snapshot, outcome plan.Outcome) controlplanev1.KubeadmControlPlane
 		UpToDateReplicas:   &counters.UpToDate,
 		Versions:           versions,
 		Version:            lowest(versions),
-		LastRemediation:    s.ControlPlane.Status.LastRemediation,
+		LastRemediation:    lastRemediation(s),
 		ObservedGeneration: s.ControlPlane.Generation,
 	}
 	if isInitializedNow(s) {
@@ -44,10 +45,10 @@ func status(s Snapshot, outcome plan.Outcome) controlplanev1.KubeadmControlPlane
 		componentsHealthy(s),
 		machinesReady(s),
 		machinesUpToDate(s),
-		conditions.False(clusterv1.RollingOutCondition, clusterv1.NotRollingOutReason, ""),
+		rollingOut(s, outcome),
 		scalingUp(s, outcome),
 		scalingDown(s, outcome),
-		conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, ""),
+		remediatingCondition(s),
 		deleting(s, outcome),
 		machines.PausedCondition(machines.Paused(s.Cluster, s.ControlPlane)),
 	)...)
@@ -73,10 +74,14 @@ func looked(s Snapshot) bool { return working(s) }
 
 // kept is the condition as it stands, for a pass that did not look.
 func kept(s Snapshot, conditionType, otherwise string) metav1.Condition {
-	if seen := conditions.Find(s.ControlPlane.Status.Conditions, conditionType); seen != nil {
+	return keptOr(s, conditions.Unknown(conditionType, otherwise, "not looked at yet"))
+}
+
+func keptOr(s Snapshot, otherwise metav1.Condition) metav1.Condition {
+	if seen := conditions.Find(s.ControlPlane.Status.Conditions, otherwise.Type); seen != nil {
 		return *seen
 	}
-	return conditions.Unknown(conditionType, otherwise, "not looked at yet")
+	return otherwise
 }
 
 func initialized(s Snapshot) metav1.Condition {
@@ -104,17 +109,21 @@ var healthReasons = conditions.Reasons{
 }
 
 func componentsHealthy(s Snapshot) metav1.Condition {
-	return health(s, controlplanev1.ControlPlaneComponentsHealthyCondition, healthParts(s, false))
+	return health(s, controlplanev1.ControlPlaneComponentsHealthyCondition, podParts(s))
 }
 
-// etcdClusterHealthy judges etcd by its pods, and says so: a pod can run whose member
-// is not in order.
+// etcdClusterHealthy sums up what the members say, and tells of those that no machine has.
 func etcdClusterHealthy(s Snapshot) metav1.Condition {
-	condition := health(s, controlplanev1.EtcdClusterHealthyCondition, healthParts(s, true))
-	if condition.Status == metav1.ConditionTrue {
-		condition.Message = "judged by the pods of etcd; this version does not ask the members"
+	parts := memberParts(s)
+	if unseen(s) == "" && len(joining(s)) == 0 {
+		for _, member := range s.Etcd.Value.Members {
+			if why := stray(s, member); why != "" {
+				left := conditions.False("", controlplanev1.NotHealthyReason, why)
+				parts = append(parts, conditions.Part{Type: "Member " + member.String(), Condition: &left})
+			}
+		}
 	}
-	return condition
+	return health(s, controlplanev1.EtcdClusterHealthyCondition, parts)
 }
 
 func health(s Snapshot, conditionType string, parts []conditions.Part) metav1.Condition {
@@ -131,7 +140,6 @@ func health(s Snapshot, conditionType string, parts []conditions.Part) metav1.Co
 }
 
 // available: the control plane serves, with one whole machine and a majority of etcd.
-// Machines without a node are no members of etcd yet.
 func available(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	const condition = clusterv1.AvailableCondition
 	switch {
@@ -146,17 +154,7 @@ func available(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	case !looked(s):
 		return kept(s, condition, clusterv1.AvailableUnknownReason)
 	}
-	var etcd []conditions.Part
-	for _, machine := range s.Machines {
-		if machine.Status.NodeRef.IsDefined() {
-			etcd = append(etcd, partsOf(s, machine, true)...)
-		}
-	}
-	running, unknown := count(etcd, metav1.ConditionTrue), count(etcd, metav1.ConditionUnknown)
-	quorum := 0
-	if len(etcd) > 0 {
-		quorum = len(etcd)/2 + 1
-	}
+	running, unknown, quorum := quorumOf(s)
 	whole, perhaps := wholeMachines(s)
 	problems := strings.Join(notHealthy(s), "; ")
 	switch {
@@ -167,6 +165,29 @@ func available(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	default:
 		return conditions.False(condition, clusterv1.NotAvailableReason, problems)
 	}
+}
+
+// quorumOf are the members of etcd that are healthy, those that may be, and how many are
+// needed. The list that the members gave counts where it is known; else the machines with
+// a node, for others are no members yet.
+func quorumOf(s Snapshot) (running, unknown, needed int) {
+	if !stacked(s) {
+		return 0, 0, 0
+	}
+	if s.Workload.OK() && s.Etcd.OK() {
+		seen := s.Etcd.Value.Without()
+		return seen.Healthy, 0, etcd.Quorum(seen.Voters)
+	}
+	var parts []conditions.Part
+	for _, machine := range s.Machines {
+		if machine.Status.NodeRef.IsDefined() {
+			parts = append(parts, partsOf(s, machine, true)...)
+		}
+	}
+	if len(parts) > 0 {
+		needed = etcd.Quorum(len(parts))
+	}
+	return count(parts, metav1.ConditionTrue), count(parts, metav1.ConditionUnknown), needed
 }
 
 // wholeMachines counts the machines whose components all run, and those of which that
@@ -189,7 +210,7 @@ func notHealthy(s Snapshot) []string {
 		return []string{"there is no Machine"}
 	}
 	var problems []string
-	for _, part := range append(healthParts(s, false), healthParts(s, true)...) {
+	for _, part := range append(podParts(s), memberParts(s)...) {
 		if part.Condition != nil && part.Condition.Status != metav1.ConditionTrue {
 			problems = append(problems, part.Type+": "+part.Condition.Message)
 		}
@@ -217,13 +238,50 @@ func machinesUpToDate(s Snapshot) metav1.Condition {
 			members[i].Condition = conditions.Find(machineConditions(s, machine), clusterv1.UpToDateCondition)
 		}
 	}
-	summed := conditions.Aggregate(condition,
+	return conditions.Aggregate(condition,
 		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason},
 		"Machine", clusterv1.UpToDateCondition, members)
-	if summed.Status == metav1.ConditionFalse {
-		summed.Message += "\n" + rolloutNotServed
+}
+
+// rollingOut names the machines that are to be replaced because the spec asks for others.
+func rollingOut(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	const condition = clusterv1.RollingOutCondition
+	if s.ControlPlane.DeletionTimestamp != nil {
+		return conditions.False(condition, clusterv1.NotRollingOutReason, "")
 	}
-	return summed
+	if !looked(s) {
+		return keptOr(s, conditions.False(condition, clusterv1.NotRollingOutReason, ""))
+	}
+	reasons := outdatedReasons(s)
+	if len(reasons) == 0 {
+		return conditions.False(condition, clusterv1.NotRollingOutReason, "")
+	}
+	return conditions.True(condition, clusterv1.RollingOutReason,
+		withCause(s, fmt.Sprintf("Rolling out %d not up-to-date replicas (%s)", len(reasons), some(reasons)), outcome))
+}
+
+// remediatingCondition tells what becomes of the machines that fail.
+func remediatingCondition(s Snapshot) metav1.Condition {
+	const condition = clusterv1.RemediatingCondition
+	switch {
+	case s.ControlPlane.DeletionTimestamp != nil:
+		return conditions.False(condition, clusterv1.NotRemediatingReason, "")
+	case !looked(s):
+		return keptOr(s, conditions.False(condition, clusterv1.NotRemediatingReason, ""))
+	}
+	var lines []string
+	for _, machine := range sorted(active(s)) {
+		if mark := verdictMark(s, machine); mark != nil {
+			lines = append(lines, fmt.Sprintf("Machine %s: %s", machine.Name, mark.Message))
+		}
+	}
+	if record := inProgress(s); record != nil {
+		lines = append(lines, fmt.Sprintf("Machine %s is being replaced", record.Machine))
+	}
+	if len(lines) == 0 {
+		return conditions.False(condition, clusterv1.NotRemediatingReason, "")
+	}
+	return conditions.True(condition, clusterv1.RemediatingReason, strings.Join(lines, "; "))
 }
 
 func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {

@@ -119,10 +119,11 @@ func TestMachinesFollowTheTemplate(t *testing.T) {
 	w := newServer(t)
 	controlPlane, cluster, template := beginnings()
 	s := Snapshot{Now: testTime, ControlPlane: controlPlane, Cluster: cluster, Template: plan.KnownValue(&contract.Object{Unstructured: template}, testTime)}
-	made, err := newMachine(s)
+	list, err := newMachines(s, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
+	made := list[0]
 	w.create(made)
 	machine := &clusterv1.Machine{}
 	if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(made), machine); err != nil {
@@ -150,7 +151,7 @@ func TestMachinesFollowTheTemplate(t *testing.T) {
 	*asked = controlplanev1.KubeadmControlPlaneMachineTemplate{Spec: controlplanev1.KubeadmControlPlaneMachineTemplateSpec{InfrastructureRef: asked.Spec.InfrastructureRef}}
 	w.follow(&s, machine.Name, "taken out of it")
 	left := s.Machines[0]
-	if left.Labels["team"] != "" || len(left.Annotations) != 0 || len(left.Spec.Taints) != 0 || len(left.Spec.ReadinessGates) != 0 || left.Spec.Deletion.NodeDrainTimeoutSeconds != nil {
+	if left.Labels["team"] != "" || len(left.Annotations) != 1 || len(left.Spec.Taints) != 0 || len(left.Spec.ReadinessGates) != 0 || left.Spec.Deletion.NodeDrainTimeoutSeconds != nil {
 		t.Errorf("something is left of what was taken out: %+v, %+v", left.ObjectMeta.Labels, left.Spec)
 	}
 	if owner := metav1.GetControllerOf(left); owner == nil || owner.UID != controlPlane.UID {
