@@ -34,7 +34,9 @@ type Options struct {
 }
 
 // timing are the times by which connections are kept. Those of requests, of probes while
-// all is well and the rates are the reference implementation's.
+// all is well and the rates are the reference implementation's. Those of etcd are such that
+// a member is reached over a way of 300 ms, which has to be gone eight times back and forth,
+// and that a look takes less than eight seconds.
 type timing struct {
 	retry, slowRetry, patience           time.Duration
 	probeAgain                           time.Duration
@@ -51,7 +53,7 @@ var usual = timing{
 	probeEvery: 10 * time.Second, probeTimeout: 5 * time.Second,
 	requestTimeout: 10 * time.Second, syncTimeout: 30 * time.Second,
 	probeFailures: 5, failuresBeforeRefresh: 3,
-	etcdDial: 5 * time.Second, etcdCall: 3 * time.Second, etcdLook: 7500 * time.Millisecond,
+	etcdDial: 6 * time.Second, etcdCall: 3 * time.Second, etcdLook: 7500 * time.Millisecond,
 	queriesPerSecond: 20, burst: 30,
 }
 

@@ -59,7 +59,7 @@ func TestEtcdOfOneMember(t *testing.T) {
 	if !waitFor(ctx, func() bool { return clients.live.Err() != nil }) {
 		t.Error("the connections to members outlive the link")
 	}
-	if err := clients.do(t.Context(), "node-a", func(context.Context, *etcdClient) error { return nil }); err == nil {
+	if err := clients.do(t.Context(), "node-a", time.Second, func(context.Context, *etcdClient) error { return nil }); err == nil {
 		t.Error("a link that is closed opens connections to members")
 	}
 }
@@ -101,7 +101,7 @@ func TestEtcdLearnersAndAlarms(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var err error
-	if !waitFor(ctx, func() bool { err = c.of(demo).link.etcd.do(ctx, "a", change); return err == nil }) {
+	if !waitFor(ctx, func() bool { err = c.of(demo).link.etcd.do(ctx, "a", time.Second, change); return err == nil }) {
 		t.Fatal(err)
 	}
 	view = m.seen(c, "the learner is listed", func(view etcd.View, err error) bool { return err == nil && len(view.Learners()) == 1 }, nodes...)

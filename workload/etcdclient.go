@@ -101,8 +101,9 @@ func (e *etcdClients) close() {
 
 // do has a function talk to the member on a node, which gets as long as a call may take. A
 // connection that has been there already and fails is made anew once, at once: what broke
-// it, such as an API server that was restarted, is often over.
-func (e *etcdClients) do(ctx context.Context, node string, call func(context.Context, *etcdClient) error) error {
+// it, such as an API server that was restarted, is often over. It is given the time in
+// patience, so that one that is half open leaves enough for another.
+func (e *etcdClients) do(ctx context.Context, node string, patience time.Duration, call func(context.Context, *etcdClient) error) error {
 	for again := true; ; again = false {
 		member, reused, err := e.client(ctx, node)
 		if errors.As(err, &authorityError{}) {
@@ -111,7 +112,11 @@ func (e *etcdClients) do(ctx context.Context, node string, call func(context.Con
 		if err != nil {
 			return errors.New(portTrouble(err, node, etcdPod(node), etcdPort))
 		}
-		err = e.bounded(ctx, member, call)
+		limit := e.timing.etcdCall
+		if reused && again {
+			limit = patience
+		}
+		err = bounded(ctx, limit, member, call)
 		if err == nil || !broken(err) {
 			return err
 		}
@@ -127,8 +132,8 @@ func (e *etcdClients) do(ctx context.Context, node string, call func(context.Con
 	}
 }
 
-func (e *etcdClients) bounded(ctx context.Context, member *etcdClient, call func(context.Context, *etcdClient) error) error {
-	ctx, cancel := context.WithTimeout(ctx, e.timing.etcdCall)
+func bounded(ctx context.Context, limit time.Duration, member *etcdClient, call func(context.Context, *etcdClient) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return call(ctx, member)
 }

@@ -123,7 +123,7 @@ func (o EtcdOperator) call(ctx context.Context, cluster engine.Key, node string,
 	if err != nil {
 		return err
 	}
-	return link.etcd.do(ctx, node, call)
+	return link.etcd.do(ctx, node, link.etcd.timing.etcdCall, call)
 }
 
 // refusedBy names who did not do what, and why.

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -47,6 +48,8 @@ const (
 type forwarder struct {
 	config *rest.Config
 	base   *url.URL
+	// noWebSocket is set once the server has shown that it takes none.
+	noWebSocket atomic.Bool
 }
 
 // portForward reaches ports of Pods through the port-forward of the server that the
@@ -56,7 +59,7 @@ func portForward(config *rest.Config) (podDialer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the server's address: %w", err)
 	}
-	return forwarder{config, base}.dial, nil
+	return (&forwarder{config: config, base: base}).dial, nil
 }
 
 // session is an upgraded connection and the one below it, which ends it whatever state it
@@ -71,12 +74,9 @@ func (s session) end() {
 	_ = s.Connection.Close()
 }
 
-func (f forwarder) dial(ctx context.Context, pod string, port int) (net.Conn, error) {
+func (f *forwarder) dial(ctx context.Context, pod string, port int) (net.Conn, error) {
 	target := f.base.JoinPath("api/v1/namespaces", metav1.NamespaceSystem, "pods", pod, "portforward")
-	s, err := f.overWebSocket(ctx, target)
-	if err != nil && speaksNoWebSocket(err) {
-		s, err = f.overSPDY(ctx, target)
-	}
+	s, err := f.connect(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +103,20 @@ func (f forwarder) dial(ctx context.Context, pod string, port int) (net.Conn, er
 	}
 }
 
+func (f *forwarder) connect(ctx context.Context, target *url.URL) (session, error) {
+	if f.noWebSocket.Load() {
+		return f.overSPDY(ctx, target)
+	}
+	s, err := f.overWebSocket(ctx, target)
+	if err == nil || !speaksNoWebSocket(err) {
+		return s, err
+	}
+	if s, err = f.overSPDY(ctx, target); err == nil {
+		f.noWebSocket.Store(true)
+	}
+	return s, err
+}
+
 // refused is the answer of a server that did not upgrade the connection.
 type refused struct{ error }
 
@@ -124,7 +138,7 @@ func speaksNoWebSocket(err error) bool {
 
 // overWebSocket is what servers have by default since Kubernetes 1.31: SPDY within a web
 // socket. The library's own dialer takes no context, so its parts are put together here.
-func (f forwarder) overWebSocket(ctx context.Context, target *url.URL) (session, error) {
+func (f *forwarder) overWebSocket(ctx context.Context, target *url.URL) (session, error) {
 	transport, holder, err := websocket.RoundTripperFor(f.config)
 	if err != nil {
 		return session{}, fmt.Errorf("make client: %w", err)
@@ -151,7 +165,7 @@ func (f forwarder) overWebSocket(ctx context.Context, target *url.URL) (session,
 
 // overSPDY is what older servers have, and what passes proxies that know no web sockets.
 // The library's own round trip waits for the answer without regard to the context.
-func (f forwarder) overSPDY(ctx context.Context, target *url.URL) (session, error) {
+func (f *forwarder) overSPDY(ctx context.Context, target *url.URL) (session, error) {
 	tlsConfig, err := rest.TLSConfigFor(f.config)
 	if err != nil {
 		return session{}, fmt.Errorf("make client: %w", err)
@@ -222,17 +236,21 @@ func refusal(response *http.Response) error {
 // openStreams opens the pair of streams that is one connection to the port: one for the
 // data and one on which the node says why there is none.
 func openStreams(s session, pod string, port int) (net.Conn, error) {
-	headers := http.Header{}
-	headers.Set(corev1.PortHeader, strconv.Itoa(port))
-	headers.Set(corev1.PortForwardRequestIDHeader, "0")
-	headers.Set(corev1.StreamType, corev1.StreamTypeError)
-	reasons, err := s.CreateStream(headers)
+	open := func(kind string) (httpstream.Stream, error) {
+		headers := http.Header{}
+		headers.Set(corev1.PortHeader, strconv.Itoa(port))
+		headers.Set(corev1.PortForwardRequestIDHeader, "0")
+		headers.Set(corev1.StreamType, kind)
+		return s.CreateStream(headers)
+	}
+	// One after the other: a reason that came before the answer to the opening of its
+	// stream would be lost.
+	reasons, err := open(corev1.StreamTypeError)
 	if err != nil {
 		return nil, err
 	}
 	_ = reasons.Close() // nothing is ever written to it
-	headers.Set(corev1.StreamType, corev1.StreamTypeData)
-	data, err := s.CreateStream(headers)
+	data, err := open(corev1.StreamTypeData)
 	if err != nil {
 		return nil, err
 	}
