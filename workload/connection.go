@@ -143,7 +143,7 @@ func (c *connection) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	link, err := newLink(config, kubeconfig, c.owner.timing)
+	link, err := newLink(c.cluster, config, kubeconfig, c.owner)
 	if err != nil {
 		return nil, err
 	}

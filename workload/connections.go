@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,8 +23,8 @@ import (
 
 // Options are what Connections stand on.
 type Options struct {
-	// Secrets reads the kubeconfig Secrets by name from the management cluster's
-	// server; it needs no list and no watch.
+	// Secrets reads the Secrets with kubeconfigs and with the authorities of etcd by name
+	// from the management cluster's server; it needs no list and no watch.
 	Secrets client.Reader
 	// Clusters is the management cluster's cache, by which connections of Clusters
 	// that are gone are dropped. nil: only Forget drops them.
@@ -33,13 +34,16 @@ type Options struct {
 }
 
 // timing are the times by which connections are kept. Those of requests, of probes while
-// all is well and the rates are the reference implementation's.
+// all is well and the rates are the reference implementation's. Those of etcd are such that
+// a member is reached over a way of 300 ms, which has to be gone eight times back and forth,
+// and that a look takes less than eight seconds.
 type timing struct {
 	retry, slowRetry, patience           time.Duration
 	probeAgain                           time.Duration
 	probeEvery, probeTimeout             time.Duration
 	requestTimeout, syncTimeout          time.Duration
 	probeFailures, failuresBeforeRefresh int
+	etcdDial, etcdCall, etcdLook         time.Duration
 	queriesPerSecond                     float32
 	burst                                int
 }
@@ -49,6 +53,7 @@ var usual = timing{
 	probeEvery: 10 * time.Second, probeTimeout: 5 * time.Second,
 	requestTimeout: 10 * time.Second, syncTimeout: 30 * time.Second,
 	probeFailures: 5, failuresBeforeRefresh: 3,
+	etcdDial: 6 * time.Second, etcdCall: 3 * time.Second, etcdLook: 7500 * time.Millisecond,
 	queriesPerSecond: 20, burst: 30,
 }
 
@@ -58,6 +63,8 @@ type Connections struct {
 	options Options
 	timing  timing
 	feed    *feed
+	// dialPods makes the way to ports of Pods for a server; portForward outside of tests.
+	dialPods func(*rest.Config) (podDialer, error)
 
 	live   context.Context
 	end    context.CancelFunc
@@ -77,7 +84,7 @@ var (
 func New(options Options) *Connections {
 	live, end := context.WithCancel(context.Background())
 	return &Connections{
-		options: options, timing: usual, feed: newFeed(), live: live, end: end,
+		options: options, timing: usual, feed: newFeed(), dialPods: portForward, live: live, end: end,
 		byCluster: map[engine.Key]*connection{},
 	}
 }

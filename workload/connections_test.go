@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/slipway-project/slipway/credentials"
 	"github.com/slipway-project/slipway/engine"
 )
 
@@ -36,6 +37,17 @@ type secrets struct {
 	client.Reader
 	mu     sync.Mutex
 	values map[client.ObjectKey][]byte
+	pairs  map[string]credentials.Pair
+}
+
+// setPair sets a Secret with a key pair, by name.
+func (s *secrets) setPair(name string, pair credentials.Pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pairs == nil {
+		s.pairs = map[string]credentials.Pair{}
+	}
+	s.pairs[name] = pair
 }
 
 func (s *secrets) set(name string, value []byte) {
@@ -51,12 +63,16 @@ func (s *secrets) Get(_ context.Context, key client.ObjectKey, object client.Obj
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	value, ok := s.values[key]
-	if !ok {
+	pair, isPair := s.pairs[key.Name]
+	if !ok && !isPair {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
 	}
 	secret := object.(*corev1.Secret)
 	secret.Namespace, secret.Name = key.Namespace, key.Name
-	if value != nil {
+	switch {
+	case isPair:
+		secret.Data = map[string][]byte{credentials.CertKey: pair.Cert, credentials.KeyKey: pair.Key}
+	case value != nil:
 		secret.Data = map[string][]byte{"value": value}
 	}
 	return nil
@@ -68,6 +84,7 @@ var quick = timing{
 	probeEvery: 10 * time.Millisecond, probeTimeout: 200 * time.Millisecond,
 	requestTimeout: 2 * time.Second, syncTimeout: 5 * time.Second,
 	probeFailures: 5, failuresBeforeRefresh: 2, queriesPerSecond: 1000, burst: 1000,
+	etcdDial: 2 * time.Second, etcdCall: time.Second, etcdLook: 3 * time.Second,
 }
 
 func connections(t *testing.T, secrets *secrets, timing timing) (*Connections, <-chan engine.WorkloadEvent) {

@@ -23,6 +23,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/slipway-project/slipway/engine"
 )
 
 // link is one connection as long as it holds: the clients made from one text of the
@@ -35,13 +37,16 @@ type link struct {
 	dialer     *connrotation.Dialer
 	client     client.Client
 	nodes      client.Reader
+	dialPod    podDialer
+	etcd       *etcdClients
 
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when the cache has ended
 }
 
 // newLink prepares to talk to the server that a kubeconfig names; nothing is sent.
-func newLink(config *rest.Config, kubeconfig []byte, t timing) (*link, error) {
+func newLink(cluster engine.Key, config *rest.Config, kubeconfig []byte, owner *Connections) (*link, error) {
+	t := owner.timing
 	// A dialer of our own can cut all connections: one that was left half open by a
 	// server that vanished would otherwise be used again by the next attempt.
 	dialer := connrotation.NewDialer((&net.Dialer{Timeout: t.probeTimeout, KeepAlive: 15 * time.Second}).DialContext)
@@ -58,8 +63,13 @@ func newLink(config *rest.Config, kubeconfig []byte, t timing) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the server's address: %w", err)
 	}
+	dialPod, err := owner.dialPods(config)
+	if err != nil {
+		return nil, err
+	}
 	return &link{
 		kubeconfig: kubeconfig, config: config, http: httpClient, dialer: dialer,
+		dialPod: dialPod, etcd: newEtcdClients(cluster, owner.options.Secrets, dialPod, t),
 		readyz: strings.TrimSuffix(base.String(), "/") + "/readyz",
 	}, nil
 }
@@ -76,6 +86,8 @@ func (l *link) probe(ctx context.Context, timeout time.Duration) error {
 	response, err := l.http.Do(request)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
+			// The connection may be half open, and the next probe would go over it again.
+			l.dialer.CloseAll()
 			return fmt.Errorf("probe %s: no answer within %s", l.readyz, timeout)
 		}
 		return fmt.Errorf("probe %s: %w", l.readyz, cause(err))
@@ -156,6 +168,7 @@ func waitFor(ctx context.Context, condition func() bool) bool {
 
 // close ends the cache and cuts every connection.
 func (l *link) close() {
+	l.etcd.close()
 	if l.stop != nil {
 		l.stop()
 	}

@@ -40,6 +40,12 @@ type apiServer struct {
 
 func newAPIServer(t *testing.T) *apiServer {
 	t.Helper()
+	return startAPIServer(t, false)
+}
+
+// startAPIServer starts one that speaks HTTP/2, as real servers do, or HTTP/1.1.
+func startAPIServer(t *testing.T, http2 bool) *apiServer {
+	t.Helper()
 	s := &apiServer{nodes: map[string]*corev1.Node{}, watchers: map[chan metav1.WatchEvent]bool{}, version: 1}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.answer))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail on purpose
@@ -51,6 +57,7 @@ func newAPIServer(t *testing.T) *apiServer {
 		}
 		return &tls.Config{Certificates: []tls.Certificate{*s.certificate}}, nil
 	}}
+	s.EnableHTTP2 = http2
 	s.StartTLS()
 	t.Cleanup(func() {
 		s.CloseClientConnections()

@@ -33,6 +33,7 @@ import (
 	"github.com/slipway-project/slipway/controllers/machineset"
 	"github.com/slipway-project/slipway/deploy/network"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/providers/docker/containers"
 	"github.com/slipway-project/slipway/providers/docker/dockercluster"
 	"github.com/slipway-project/slipway/providers/docker/dockermachine"
@@ -127,7 +128,10 @@ func runControllers(ctx context.Context, options cli.ControllerOptions) error {
 			options.Log.Error(err, "cannot close the connection to the container engine")
 		}
 	}()
-	operators := map[string]engine.Operator{operations.System: operations.NewOperator(docker, mgr.GetAPIReader())}
+	operators := map[string]engine.Operator{
+		operations.System: operations.NewOperator(docker, mgr.GetAPIReader()),
+		etcd.System:       workload.NewEtcdOperator(connections),
+	}
 	registered := append(coreControllers(), dockerControllers(docker)...)
 	if options.DefaultNetwork {
 		registered = append(registered, register(defaultnetwork.Controller()))

@@ -152,7 +152,7 @@ var imports = map[string][]string{
 	"credentials": {"api"},
 	"etcd":        {"plan"},
 	"engine":      {"api", "contract", "etcd", "plan"},
-	"workload":    {"api", "credentials", "engine", "etcd"},
+	"workload":    {"api", "credentials", "engine", "etcd", "plan"},
 	"controllers": {"api", "bootstrap", "conditions", "contract", "credentials", "deploy", "engine", "etcd", "machines", "plan"},
 	"providers":   {"api", "bootstrap", "conditions", "contract", "credentials", "engine", "machines", "plan"},
 	"standalone":  {"api", "conditions", "contract", "credentials", "engine", "machines", "plan", "workload"},

@@ -42,7 +42,7 @@ func Start(t *testing.T) *Server {
 	if os.Getenv(Binaries) == "" {
 		t.Skipf("set %s to a folder with kube-apiserver and etcd", Binaries)
 	}
-	s := &Server{t: t, folder: t.TempDir(), etcd: freePort(t), port: freePort(t)}
+	s := &Server{t: t, folder: t.TempDir(), etcd: FreePort(t), port: FreePort(t)}
 	s.write("tokens.csv", []byte("secret-token,admin,admin,system:masters\n"))
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -51,7 +51,7 @@ func Start(t *testing.T) *Server {
 	s.write("sa.key", pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 	s.run("etcd", "--data-dir", filepath.Join(s.folder, "etcd"), "--unsafe-no-fsync",
 		"--listen-client-urls", fmt.Sprintf("http://127.0.0.1:%d", s.etcd), "--advertise-client-urls", fmt.Sprintf("http://127.0.0.1:%d", s.etcd),
-		"--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", freePort(t)))
+		"--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", FreePort(t)))
 	s.Restart()
 	return s
 }
@@ -101,11 +101,17 @@ func (s *Server) Stop() {
 	_ = s.apiserver.Wait()
 }
 
+// Address is where the server listens.
+func (s *Server) Address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
 // Kubeconfig is that of an administrator.
-func (s *Server) Kubeconfig() []byte {
+func (s *Server) Kubeconfig() []byte { return s.KubeconfigFor(s.Address()) }
+
+// KubeconfigFor is that of an administrator who reaches the server at another address.
+func (s *Server) KubeconfigFor(address string) []byte {
 	s.t.Helper()
 	config := clientcmdapi.NewConfig()
-	config.Clusters["c"] = &clientcmdapi.Cluster{Server: fmt.Sprintf("https://127.0.0.1:%d", s.port), InsecureSkipTLSVerify: true}
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: "https://" + address, InsecureSkipTLSVerify: true}
 	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: "secret-token"}
 	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
 	config.CurrentContext = "x"
@@ -116,7 +122,8 @@ func (s *Server) Kubeconfig() []byte {
 	return text
 }
 
-func freePort(t *testing.T) int {
+// FreePort is a TCP port that nothing listens at right now.
+func FreePort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
