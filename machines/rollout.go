@@ -102,13 +102,13 @@ func (f Fleet) Limit() int {
 func (f Fleet) Least() int { return max(f.Replicas-f.Unavailable, 0) }
 
 // only is the set that has all there is, and so can be asked for any number at once; -1
-// when several have Machines.
+// when several have Machines. One that is behind may have some though none is asked of it.
 func (f Fleet) only() int {
 	only := f.Current
 	for i, share := range f.Shares {
 		switch {
 		case i == f.Current:
-		case share.Replicas > 0 && !share.Leaving, share.most() > 0:
+		case share.Behind, share.Replicas > 0 && !share.Leaving, share.most() > 0:
 			if only >= 0 {
 				return -1
 			}
@@ -141,12 +141,15 @@ type roll struct {
 }
 
 // available are the Machines of a set that stay available if so many are asked of it: a
-// set gives up those first that are not.
+// set gives up those first that are not. What it was asked to give up before, and is not on
+// its way out yet, it may have chosen when others were available.
 func (r *roll) available(i int) int {
-	if r.Shares[i].Leaving {
+	share := r.Shares[i]
+	if share.Leaving {
 		return 0
 	}
-	return min(r.Shares[i].Available, r.target[i])
+	chosen := max(share.Seen-share.Going-share.Replicas, 0)
+	return min(max(share.Available-chosen, 0), r.target[i])
 }
 
 func (r *roll) sum(of func(i int) int) int {
