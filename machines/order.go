@@ -43,10 +43,9 @@ func RemediationOrder(list []*clusterv1.Machine) []*clusterv1.Machine {
 // their own conditions say.
 func RemediatingCondition(list []*clusterv1.Machine) metav1.Condition {
 	var lines []string
-	for _, member := range Members(list, clusterv1.OwnerRemediatedCondition) {
-		if member.Condition != nil && member.Condition.Status == metav1.ConditionFalse {
-			lines = append(lines, fmt.Sprintf("* Machine %s: %s", member.Name, cmp.Or(member.Condition.Message, member.Condition.Reason)))
-		}
+	asking := slices.DeleteFunc(slices.Clone(list), func(m *clusterv1.Machine) bool { return !unhealthy(m) })
+	for _, member := range Members(asking, clusterv1.OwnerRemediatedCondition) {
+		lines = append(lines, fmt.Sprintf("* Machine %s: %s", member.Name, cmp.Or(member.Condition.Message, member.Condition.Reason)))
 	}
 	if len(lines) == 0 {
 		return conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, "")

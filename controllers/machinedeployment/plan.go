@@ -58,6 +58,7 @@ func decide(s Snapshot) plan.Decision {
 	}
 	if claim := claim(s); plan.NeedsApply(plan.Live(kind, s.Deployment), claim.Object, plan.Manager(name, claim.Aspect), "") {
 		if slices.Contains(s.Deployment.Finalizers, clusterv1.MachineDeploymentFinalizer) {
+			claim.Reason = "its revision is that of its current MachineSet"
 			return plan.Act("UpdatingMetadata", "", claim)
 		}
 		return plan.Act("Adopting", "", claim)
@@ -92,8 +93,8 @@ func claim(s Snapshot) plan.Apply {
 	})
 	// The revision is what the cluster autoscaler and kubectl tell rollouts by.
 	revision := max(highestRevision(s.Sets), 1)
-	if current := currentSet(s); current != nil && revisionOf(current) > 0 {
-		revision = revisionOf(current)
+	if current := currentSet(s); current != nil {
+		revision = currentRevision(s, current)
 	}
 	claim.Object.SetAnnotations(map[string]string{clusterv1.RevisionAnnotation: strconv.Itoa(revision)})
 	return claim

@@ -227,7 +227,7 @@ func rolloutWaits(s Snapshot, fleet machines.Fleet, sets []*clusterv1.MachineSet
 	current := currentShare(fleet)
 	leaving := 0
 	for _, share := range fleet.Shares {
-		leaving += max(share.Going, share.Seen-share.Replicas)
+		leaving += max(share.Going, max(share.Seen, share.Reported)-share.Replicas)
 		if share.Leaving {
 			leaving += share.Seen - share.Going
 		}
