@@ -42,6 +42,9 @@ type Share struct {
 	// Behind: its status is of an earlier number than Replicas. What it does meanwhile may
 	// still follow that, so how many Machines it has is not known.
 	Behind bool
+	// Idle: it told that it lacks Machines and makes none, so that there are none that are
+	// not seen yet.
+	Idle bool
 	// Leaving: the set itself is being deleted. Nothing is asked of it.
 	Leaving bool
 }
@@ -241,12 +244,19 @@ func (r *roll) unlock(old []int) {
 	}
 }
 
-// forget asks no old set for Machines that it lacks or that are on their way out.
+// forget asks no old set for Machines that are on their way out or that it lacks. What a
+// set lacks may be made already and not seen yet, until it tells that it makes none.
 func (r *roll) forget(old []int) {
 	for _, i := range old {
-		r.target[i] = min(r.target[i], r.Shares[i].Seen-r.Shares[i].Going)
+		if share := r.Shares[i]; share.Idle || share.Seen >= share.Replicas {
+			r.target[i] = min(r.target[i], share.Seen-share.Going)
+		}
 	}
 }
+
+// CreationDisabled is what a MachineSet tells in its condition ScalingUp when it makes no
+// Machines, and what its MachineDeployment knows by that it has taken note.
+const CreationDisabled = "no Machine is made while the annotation " + clusterv1.DisableMachineCreateAnnotation + " is there"
 
 // replaceDeleted is a step of OnDelete.
 func (r *roll) replaceDeleted() {

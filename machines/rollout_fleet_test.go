@@ -50,9 +50,12 @@ type asked struct {
 	at int
 }
 
-// told is a status: of which number it is, how many Machines there are, and the time at
-// which they were seen.
-type told struct{ generation, replicas, at int }
+// told is a status: of which number it is, how many Machines there are, the time at which
+// they were seen, and whether none is made.
+type told struct {
+	generation, replicas, at int
+	idle                     bool
+}
 
 // fleet simulates a MachineDeployment with its MachineSets: who acts when, and how old what
 // he sees is, is up to the caller.
@@ -116,7 +119,7 @@ func (f *fleet) add(count, available int) {
 			f.names++
 		}
 	})
-	f.sets = append(f.sets, &simulatedSet{asked: []asked{{replicas: count}}, told: told{0, count, len(f.history) - 1}, wrote: len(f.history) - 1})
+	f.sets = append(f.sets, &simulatedSet{asked: []asked{{replicas: count}}, told: told{replicas: count, at: len(f.history) - 1}, wrote: len(f.history) - 1})
 	f.current = at
 }
 
@@ -134,7 +137,7 @@ func (f *fleet) deployment(lag func(limit int) int) (changed bool) {
 		numbers.Current = -1
 	}
 	for i, set := range f.sets {
-		share := Share{Replicas: set.asked[len(set.asked)-1].replicas, Reported: set.told.replicas, Behind: set.told.generation < len(set.asked)-1}
+		share := Share{Replicas: set.asked[len(set.asked)-1].replicas, Reported: set.told.replicas, Idle: set.told.idle && set.asked[len(set.asked)-1].disabled, Behind: set.told.generation < len(set.asked)-1}
 		for _, name := range seen.of(i) {
 			share.Seen++
 			switch u := seen.units[name]; {
@@ -156,6 +159,7 @@ func (f *fleet) deployment(lag func(limit int) int) (changed bool) {
 		share := numbers.Shares[i]
 		left += min(count, max(share.Available-max(share.Seen-share.Going-share.Replicas, 0), 0))
 	}
+	f.mayAsk(numbers, step)
 	least = min(least, left)
 	if step.Behind >= 0 {
 		// What was asked before stands.
@@ -173,6 +177,22 @@ func (f *fleet) deployment(lag func(limit int) int) (changed bool) {
 	return changed
 }
 
+// mayAsk: as many Machines stay asked for as have to be available, except for those that are
+// known to be gone or to be going. So none is given up that is only not seen yet.
+func (f *fleet) mayAsk(numbers Fleet, step Step) {
+	before, after := 0, 0
+	for i, share := range numbers.Shares {
+		before += share.Replicas
+		after += step.Replicas[i] + share.Going
+		if share.Idle {
+			after += max(share.Replicas-share.Seen, 0)
+		}
+	}
+	if after < min(before, numbers.Least()) && !f.onDelete {
+		f.broken = append(f.broken, fmt.Sprintf("%v are asked for of %+v", step.Replicas, numbers))
+	}
+}
+
 // machineSet is a pass of a MachineSet, which sees the number asked of it and its Machines
 // as they were some time ago.
 func (f *fleet) machineSet(i int, lag func(limit int) int) (changed bool) {
@@ -183,9 +203,11 @@ func (f *fleet) machineSet(i int, lag func(limit int) int) (changed bool) {
 	set.wrote = at // what was seen once is not unseen
 	seen := f.history[at]
 	owned := seen.of(i)
-	status := told{set.saw, len(owned), at}
-	changed, set.told = set.told != status && (set.told.generation != status.generation || set.told.replicas != status.replicas), status
 	want := set.asked[set.saw]
+	status := told{set.saw, len(owned), at, want.disabled && len(owned) < want.replicas}
+	before := set.told
+	before.at = at
+	changed, set.told = before != status, status
 	switch {
 	case len(owned) < want.replicas && !want.disabled:
 		f.make(i, want.replicas-len(owned))

@@ -32,7 +32,8 @@ func sick(count, available int) Share {
 func TestRoll(t *testing.T) {
 	behind, leaving, going, lacking, unknown := healthy(3), healthy(2), healthy(3), healthy(3), sick(3, 1)
 	behind.Behind, leaving.Leaving, going.Going, going.Available = true, true, 1, 2
-	lacking.Seen, lacking.Available = 1, 1
+	lacking.Seen, lacking.Available, lacking.Idle = 1, 1, true
+	unseen := Share{Replicas: 3}
 	unknown.Unknown = 2
 	for _, test := range []struct {
 		name                     string
@@ -56,6 +57,8 @@ func TestRoll(t *testing.T) {
 		{"a set is behind: nothing is told", 3, 1, 0, 1, false, []Share{behind, healthy(1)}, []int{3, 1}, true},
 		{"a set that is deleted takes room", 3, 1, 0, 1, false, []Share{leaving, healthy(1)}, []int{2, 2}, false},
 		{"an old one that is gone is not asked for again", 3, 1, 0, 1, false, []Share{lacking, healthy(1)}, []int{1, 1}, false},
+		{"those that are not seen yet may be there", 3, 1, 0, 1, false, []Share{unseen, {}}, []int{3, 1}, false},
+		{"OnDelete: those that are not seen yet may be there", 3, 1, 0, 1, true, []Share{unseen, {}}, []int{3, 0}, false},
 		{"nor one that somebody deletes", 3, 1, 0, 1, false, []Share{going, healthy(1)}, []int{2, 1}, false},
 		{"sick old ones go first, of the oldest set", 4, 1, 0, 2, false, []Share{sick(2, 1), sick(2, 1), healthy(1)}, []int{1, 2, 1}, false},
 		{"a sick old one goes before a healthy one of an older set", 4, 1, 0, 2, false, []Share{healthy(2), sick(2, 1), healthy(1)}, []int{2, 1, 1}, false},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,6 +92,8 @@ func shareOf(set *clusterv1.MachineSet, owned []*clusterv1.Machine) machines.Sha
 		Replicas: 1, Seen: len(owned),
 		Behind: set.Status.ObservedGeneration < set.Generation, Leaving: set.DeletionTimestamp != nil,
 	}
+	scaling := conditions.Find(set.Status.Conditions, clusterv1.ScalingUpCondition)
+	share.Idle = set.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true" && scaling != nil && strings.Contains(scaling.Message, machines.CreationDisabled)
 	if set.Spec.Replicas != nil {
 		share.Replicas = int(*set.Spec.Replicas)
 	}

@@ -259,8 +259,8 @@ func scaleUp(s Snapshot) plan.Decision {
 	have, want := len(owned(s)), replicas(s.MachineSet)
 	going := have - len(staying(s))
 	switch {
-	case have < want && s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true":
-		return plan.Wait("MachineCreationDisabled", "no Machine is made while the annotation "+clusterv1.DisableMachineCreateAnnotation+" is there")
+	case have < want && makesNone(s):
+		return plan.Wait("MachineCreationDisabled", machines.CreationDisabled)
 	case have < want:
 		if problem := preflight(s); problem != nil {
 			return *problem
@@ -277,6 +277,11 @@ func scaleUp(s Snapshot) plan.Decision {
 	default:
 		return plan.Settle("AllMachinesThere")
 	}
+}
+
+// makesNone reports that the set is to make no Machines, by an annotation.
+func makesNone(s Snapshot) bool {
+	return s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true"
 }
 
 // naming gives the Machines their names.

@@ -77,7 +77,7 @@ func remediationRoom(s Snapshot, inFlight int) (room int, why metav1.Condition) 
 	if s.Deployment != nil && len(machines.Outdated(s.MachineSet, s.Deployment, s.Now)) > 0 {
 		return 0, answer(clusterv1.CannotBeRemediatedReason, fmt.Sprintf("MachineSet %s is not the current one of MachineDeployment %s: the Machine goes as the rollout goes on", s.MachineSet.Name, s.Deployment.Name))
 	}
-	if s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true" {
+	if makesNone(s) {
 		return deferred("no Machine could be made in its place while MachineSet " + s.MachineSet.Name + " has the annotation " + clusterv1.DisableMachineCreateAnnotation)
 	}
 	if missing := missingTemplate(s); missing != "" {

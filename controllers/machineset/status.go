@@ -56,6 +56,8 @@ func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	}
 	message := fmt.Sprintf("Scaling up from %d to %d replicas", have, want)
 	switch {
+	case makesNone(s):
+		message += " does not go on: " + machines.CreationDisabled
 	case s.LastFailure != nil:
 		message += ": " + s.LastFailure.Message
 	case outcome.Kind == plan.Blocked || outcome.Kind == plan.Waiting:
