@@ -242,6 +242,16 @@ func TestOnDelete(t *testing.T) {
 	w.finishDeletions()
 	o.begin(2)
 	w.patch(`{"spec":{"rollout":{"strategy":{"type":"OnDelete","rollingUpdate":null}},"template":{"spec":{"version":"v1.37.2"}}}}`)
+	eventually(t, 20*time.Second, func() string {
+		sets := &clusterv1.MachineSetList{}
+		if err := w.client.List(t.Context(), sets, client.InNamespace(w.namespace)); err != nil {
+			return err.Error()
+		}
+		if len(sets.Items) != 2 || !slices.ContainsFunc(sets.Items, func(s clusterv1.MachineSet) bool { return s.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true" }) {
+			return "the old MachineSet makes Machines still"
+		}
+		return ""
+	})
 	for left := 2; left > 0; left-- {
 		machines := w.machines()
 		at := slices.IndexFunc(machines, func(m clusterv1.Machine) bool { return m.Spec.Version == "v1.37.1" })
