@@ -247,7 +247,9 @@ func TestOnDelete(t *testing.T) {
 		if err := w.client.List(t.Context(), sets, client.InNamespace(w.namespace)); err != nil {
 			return err.Error()
 		}
-		if len(sets.Items) != 2 || !slices.ContainsFunc(sets.Items, func(s clusterv1.MachineSet) bool { return s.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true" }) {
+		if len(sets.Items) != 2 || !slices.ContainsFunc(sets.Items, func(s clusterv1.MachineSet) bool {
+			return s.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true"
+		}) {
 			return "the old MachineSet makes Machines still"
 		}
 		return ""
