@@ -139,7 +139,7 @@ func Members(list []*clusterv1.Machine, conditionType string) []conditions.Membe
 
 // deletePriority is how soon a machine goes when a set shrinks (higher is sooner):
 // one already going counts first, then one that the user or the autoscaler marked,
-// then one that does not work.
+// then one that does not work, then one that is not available yet or may not be.
 func deletePriority(machine *clusterv1.Machine) int {
 	_, marked := machine.Annotations[clusterv1.DeleteMachineAnnotation]
 	switch {
@@ -151,10 +151,16 @@ func deletePriority(machine *clusterv1.Machine) int {
 		conditions.Is(machine.Status.Conditions, clusterv1.NodeHealthyCondition, metav1.ConditionFalse),
 		conditions.Is(machine.Status.Conditions, clusterv1.HealthCheckSucceededCondition, metav1.ConditionFalse):
 		return 50
+	case !conditions.Is(machine.Status.Conditions, clusterv1.AvailableCondition, metav1.ConditionTrue):
+		return 40
 	default:
 		return 0
 	}
 }
+
+// Fit reports that a machine is available, has a node, and nobody wants it gone: it goes
+// after all that are not when a set shrinks.
+func Fit(machine *clusterv1.Machine) bool { return deletePriority(machine) == 0 }
 
 // DeletionOrder sorts machines by who goes first when a set shrinks. Among equals the
 // order decides: Newest, Oldest, or Random, which is by a hash of the UID and so the

@@ -3,15 +3,11 @@
 package machinedeployment
 
 import (
-	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -28,10 +24,8 @@ const (
 	scaling            = "Scaling"
 	updatingInPlace    = "UpdatingInPlace"
 	machineSetDeleting = "MachineSetDeleting"
+	invalidStrategy    = "InvalidStrategy"
 )
-
-// firstRevision is the revision of a MachineDeployment's only MachineSet.
-const firstRevision = "1"
 
 var (
 	kind    = clusterv1.GroupVersion.WithKind("MachineDeployment")
@@ -43,6 +37,9 @@ func Plan(s Snapshot) plan.Plan[clusterv1.MachineDeploymentStatus] {
 	decided := decide(s)
 	_, due := reporting(s)
 	decided.Recheck = plan.Earliest(decided.Recheck, due)
+	if after, due := machines.RolloutDue(s.Deployment, s.Now); !due {
+		decided.Recheck = plan.Earliest(decided.Recheck, after)
+	}
 	return plan.Of(decided, status(s, decided.Outcome))
 }
 
@@ -60,58 +57,21 @@ func decide(s Snapshot) plan.Decision {
 		return plan.Wait("ClusterDeleting", fmt.Sprintf("Cluster %s is being deleted", s.Cluster.Name))
 	}
 	if claim := claim(s); plan.NeedsApply(plan.Live(kind, s.Deployment), claim.Object, plan.Manager(name, claim.Aspect), "") {
+		if slices.Contains(s.Deployment.Finalizers, clusterv1.MachineDeploymentFinalizer) {
+			claim.Reason = "its revision is that of its current MachineSet"
+			return plan.Act("UpdatingMetadata", "", claim)
+		}
 		return plan.Act("Adopting", "", claim)
 	}
-	if len(s.Sets) == 0 && pausesRollouts(s) {
-		return plan.Wait(rolloutsPaused, "no MachineSet is made for spec.template while spec.paused is true")
+	if _, _, err := machines.RolloutLimits(s.Deployment.Spec.Rollout.Strategy, int(replicas(s.Deployment))); err != nil {
+		return plan.Block(invalidStrategy, "spec.rollout.strategy.rollingUpdate: "+err.Error())
 	}
-	if len(s.Sets) == 0 {
-		return plan.Act("CreatingMachineSet", "", plan.Create{Object: newSet(s), Reason: "there is no MachineSet for the template yet"})
-	}
-	staying, going := stayingSets(s)
-	if len(staying) == 0 {
-		// The new one will have the same name.
-		return plan.Wait(machineSetDeleting, fmt.Sprintf("waiting for MachineSet %s to be gone, after which a new one is made", going[0].Name))
-	}
-	return keepSet(s, staying, going)
+	return roll(s)
 }
 
-// keepSet keeps the set of the template as it should be. Where none is of the template,
-// the Machines are kept as they are: their number, and what can be changed in them,
-// follow the MachineDeployment still.
-func keepSet(s Snapshot, staying, going []*clusterv1.MachineSet) plan.Decision {
-	set := currentSet(s)
-	outdated := set == nil
-	if outdated {
-		set = staying[len(staying)-1]
-	}
-	if sync := syncReplicas(s, set); sync != nil {
-		return plan.Act(scaling, fmt.Sprintf("MachineSet %s to %d replicas", set.Name, replicas(s.Deployment)), sync)
-	}
-	// Not in one wave with the number: that is kept even if the template cannot be
-	// passed on, as when a label in it is not valid.
-	if patch, needed := inPlace(s, set); needed {
-		return plan.Act(updatingInPlace, "MachineSet "+set.Name, patch)
-	}
-	switch {
-	case outdated:
-		return plan.Block("TemplateChanged", templateChanged(s))
-	case selectorChanged(s, set):
-		return plan.Block("SelectorChanged", fmt.Sprintf(
-			"spec.selector is not that of MachineSet %s, by which its Machines are found and which cannot change; "+
-				"set spec.selector and the labels in spec.template that it asks for back, or create another MachineDeployment with them and delete this one", set.Name))
-	case len(going) > 0:
-		return plan.Wait("ScalingMachineSet", fmt.Sprintf("waiting for MachineSet %s to be gone", going[0].Name))
-	case len(s.Machines) != int(replicas(s.Deployment)):
-		return plan.Wait("ScalingMachineSet", fmt.Sprintf("MachineSet %s has %d of %d Machines", set.Name, len(s.Machines), replicas(s.Deployment)))
-	default:
-		return plan.Settle("MachineSetUpToDate")
-	}
-}
-
-// pausesRollouts reports that no MachineSet is to be made for the template. That is all
-// that spec.paused does: the number of Machines, what can be changed in them and the
-// deletion go on.
+// pausesRollouts reports that no MachineSet is to be made for the template, and no Machine
+// to be replaced. That is all that spec.paused does: the number of Machines, what can be
+// changed in them and the deletion go on.
 func pausesRollouts(s Snapshot) bool {
 	return s.Deployment.Spec.Paused != nil && *s.Deployment.Spec.Paused
 }
@@ -123,7 +83,8 @@ func replicas(deployment *clusterv1.MachineDeployment) int32 {
 	return *deployment.Spec.Replicas
 }
 
-// claim states the finalizer, the cluster's label and the Cluster as owner.
+// claim states the finalizer, the cluster's label and the Cluster as owner, and the
+// revision of the current MachineSet.
 func claim(s Snapshot) plan.Apply {
 	claim := plan.AddFinalizer(kind, s.Deployment, clusterv1.MachineDeploymentFinalizer)
 	claim.Object.SetLabels(map[string]string{clusterv1.ClusterNameLabel: s.Cluster.Name})
@@ -131,29 +92,39 @@ func claim(s Snapshot) plan.Apply {
 		*plan.OwnerReference(clusterv1.GroupVersion.WithKind("Cluster"), s.Cluster, false),
 	})
 	// The revision is what the cluster autoscaler and kubectl tell rollouts by.
-	claim.Object.SetAnnotations(map[string]string{clusterv1.RevisionAnnotation: firstRevision})
+	revision := max(highestRevision(s.Sets), 1)
+	if current := currentSet(s); current != nil {
+		revision = currentRevision(s, current)
+	}
+	claim.Object.SetAnnotations(map[string]string{clusterv1.RevisionAnnotation: strconv.Itoa(revision)})
 	return claim
 }
 
-// currentSet is the set whose template makes the machines asked for; nil if none does.
+// revisionOf is 0 for a set that has none.
+func revisionOf(set *clusterv1.MachineSet) int {
+	revision, err := strconv.Atoi(set.Annotations[clusterv1.RevisionAnnotation])
+	if err != nil {
+		return 0
+	}
+	return max(revision, 0)
+}
+
+func highestRevision(sets []*clusterv1.MachineSet) int {
+	highest := 0
+	for _, set := range sets {
+		highest = max(highest, revisionOf(set))
+	}
+	return highest
+}
+
+// currentSet is the oldest set whose machines are those asked for; nil if there is none.
 func currentSet(s Snapshot) *clusterv1.MachineSet {
 	for _, set := range bySeniority(s.Sets) {
-		if set.DeletionTimestamp == nil && machines.SameMachines(set.Spec.Template, s.Deployment.Spec.Template) {
+		if set.DeletionTimestamp == nil && len(machines.Outdated(set, s.Deployment, s.Now)) == 0 {
 			return set
 		}
 	}
 	return nil
-}
-
-// templateChanged says that the sets that stay make other machines than are asked for;
-// empty when one makes these or when there is none.
-func templateChanged(s Snapshot) string {
-	staying, _ := stayingSets(s)
-	if len(staying) == 0 || currentSet(s) != nil {
-		return ""
-	}
-	return fmt.Sprintf("spec.template asks for other Machines than those of MachineSet %s, and this version of Slipway does not replace Machines; "+
-		"set spec.template back, or create another MachineDeployment with the new template and delete this one", staying[len(staying)-1].Name)
 }
 
 // stayingSets are the sets that are not being deleted, and those that are; the oldest
@@ -179,105 +150,6 @@ func bySeniority(sets []*clusterv1.MachineSet) []*clusterv1.MachineSet {
 		}
 		return 1
 	})
-}
-
-// templateHash tells the sets of one MachineDeployment apart. It follows from the
-// template, so that a plan made twice arrives at one set. Nothing else is decided by
-// it: whether machines are up to date is decided field by field.
-func templateHash(s Snapshot) string {
-	template := s.Deployment.Spec.Template.DeepCopy()
-	template.ObjectMeta = clusterv1.ObjectMeta{}
-	raw, err := json.Marshal(template.Spec)
-	if err != nil {
-		panic(fmt.Sprintf("write the template of MachineDeployment %s: %v", s.Deployment.Name, err))
-	}
-	return machines.Suffix(string(s.Deployment.UID), string(raw))
-}
-
-func newSet(s Snapshot) *unstructured.Unstructured {
-	hash := templateHash(s)
-	selector := s.Deployment.Spec.Selector.DeepCopy()
-	selector.MatchLabels = merged(selector.MatchLabels, map[string]string{clusterv1.MachineDeploymentUniqueLabel: hash})
-	template := templateFor(s, *selector)
-	count := replicas(s.Deployment)
-	set := &clusterv1.MachineSet{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: s.Deployment.Namespace, Name: setName(s.Deployment.Name, hash),
-			Labels:          template.Labels,
-			Annotations:     annotations(s),
-			OwnerReferences: []metav1.OwnerReference{*plan.OwnerReference(kind, s.Deployment, true)},
-			Finalizers:      []string{clusterv1.MachineSetFinalizer},
-		},
-		Spec: clusterv1.MachineSetSpec{
-			ClusterName: s.Deployment.Spec.ClusterName, Replicas: &count, Selector: *selector, Template: *template,
-			MachineNaming: s.Deployment.Spec.MachineNaming,
-			Deletion:      deletionOrder(s),
-		},
-	}
-	return plan.Intent(setKind, set)
-}
-
-// templateFor is the template of a set with the selector given. Its labels always hold
-// what the selector matches, machine-template-hash with it: a set whose selector does
-// not match its own Machines is refused by the server.
-func templateFor(s Snapshot, selector metav1.LabelSelector) *clusterv1.MachineTemplateSpec {
-	template := s.Deployment.Spec.Template.DeepCopy()
-	template.Labels = merged(merged(template.Labels, map[string]string{
-		clusterv1.ClusterNameLabel: s.Cluster.Name, clusterv1.MachineDeploymentNameLabel: machines.LabelValue(s.Deployment.Name),
-	}), selector.MatchLabels)
-	return template
-}
-
-func selectorChanged(s Snapshot, set *clusterv1.MachineSet) bool {
-	was := set.Spec.Selector.DeepCopy()
-	delete(was.MatchLabels, clusterv1.MachineDeploymentUniqueLabel)
-	return !equality.Semantic.DeepEqual(*was, s.Deployment.Spec.Selector)
-}
-
-// setName leaves room for the suffix of the machines.
-func setName(deployment, hash string) string {
-	if longest := machines.MaxNameLength - 2*(len(hash)+1); len(deployment) > longest {
-		deployment = strings.TrimRight(deployment[:longest], "-.")
-	}
-	return deployment + "-" + hash
-}
-
-func annotations(s Snapshot) map[string]string {
-	count := strconv.Itoa(int(replicas(s.Deployment)))
-	return map[string]string{
-		clusterv1.RevisionAnnotation: firstRevision, clusterv1.DesiredReplicasAnnotation: count,
-	}
-}
-
-// syncReplicas states the number of machines; nil when the set has it already.
-func syncReplicas(s Snapshot, set *clusterv1.MachineSet) plan.Action {
-	intent := plan.Partial(setKind, set)
-	intent.SetAnnotations(annotations(s))
-	intent.Object["spec"] = map[string]any{"replicas": int64(replicas(s.Deployment))}
-	if !plan.NeedsApply(plan.Live(setKind, set), intent, plan.Manager(name), "") {
-		return nil
-	}
-	return plan.Apply{Object: intent, Reason: "the MachineDeployment asks for it"}
-}
-
-// deletionOrder states the default too, as the server fills it in for a MachineSet; see
-// plan.Follow.
-func deletionOrder(s Snapshot) clusterv1.MachineSetDeletionSpec {
-	return clusterv1.MachineSetDeletionSpec{Order: cmp.Or(s.Deployment.Spec.Deletion.Order, clusterv1.RandomMachineSetDeletionOrder)}
-}
-
-// inPlace passes on to the set what can be changed while its machines live on.
-func inPlace(s Snapshot, set *clusterv1.MachineSet) (plan.Patch, bool) {
-	template := templateFor(s, set.Spec.Selector)
-	wanted := plan.Intent(setKind, &clusterv1.MachineSet{
-		ObjectMeta: metav1.ObjectMeta{Labels: template.Labels},
-		Spec: clusterv1.MachineSetSpec{
-			Template: *template, MachineNaming: s.Deployment.Spec.MachineNaming,
-			Deletion: deletionOrder(s),
-		},
-	})
-	fields := append([]string{"/metadata/labels", "/spec/deletion", "/spec/machineNaming", "/spec/template/metadata"}, machines.InPlace("/spec/template/spec")...)
-	return plan.Follow(setKind, set, wanted, name, "the MachineDeployment asks for it", fields...)
 }
 
 func deletion(s Snapshot) plan.Decision {
@@ -310,17 +182,46 @@ func merged(base, over map[string]string) map[string]string {
 // invariants are what no plan for a MachineDeployment may break.
 func invariants(s Snapshot, decided plan.Plan[clusterv1.MachineDeploymentStatus]) []string {
 	var broken []string
+	fleet, sets := fleetOf(s)
+	most, grown := 0, 0
+	for i, set := range sets {
+		share := fleet.Shares[i]
+		most += max(share.Replicas, share.Seen)
+		for _, action := range decided.Actions {
+			if action.Target().UID != set.UID {
+				continue
+			}
+			switch action := action.(type) {
+			case plan.Apply:
+				if count, found, err := unstructured.NestedInt64(action.Object.Object, "spec", "replicas"); found && err == nil {
+					grown += max(int(count)-max(share.Replicas, share.Seen), 0)
+				}
+			case plan.Delete:
+				if s.Deployment.DeletionTimestamp == nil && (share.Seen > 0 || share.Replicas > 0) {
+					broken = append(broken, fmt.Sprintf("%s: it has Machines", action))
+				}
+			}
+		}
+	}
+	created := 0
 	for _, action := range decided.Actions {
 		create, ok := action.(plan.Create)
 		if !ok {
 			continue
 		}
+		created++
 		if s.Deployment.DeletionTimestamp != nil {
 			broken = append(broken, fmt.Sprintf("%s: nothing is made for a MachineDeployment that is being deleted", create))
 		}
-		if len(s.Sets) > 0 {
-			broken = append(broken, fmt.Sprintf("%s: there is a MachineSet already", create))
+		if currentSet(s) != nil || created > 1 {
+			broken = append(broken, fmt.Sprintf("%s: there is a MachineSet of the template already", create))
 		}
+		if count, found, err := unstructured.NestedInt64(create.Object.Object, "spec", "replicas"); found && err == nil {
+			grown += int(count)
+		}
+	}
+	if grown > 0 && most+grown > max(fleet.Limit(), fleet.Replicas) {
+		broken = append(broken, fmt.Sprintf("%d Machines more would be asked for where there may be %d of %d", grown, most, fleet.Limit()))
 	}
 	return broken
 }

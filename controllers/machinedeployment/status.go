@@ -9,7 +9,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/conditions"
@@ -20,6 +19,11 @@ import (
 // status is what a MachineDeployment shows.
 func status(s Snapshot, outcome plan.Outcome) clusterv1.MachineDeploymentStatus {
 	counters := machines.Count(s.Machines)
+	for _, machine := range outdatedMachines(s) {
+		if conditions.Is(machine.Status.Conditions, clusterv1.UpToDateCondition, metav1.ConditionTrue) {
+			counters.UpToDate--
+		}
+	}
 	return clusterv1.MachineDeploymentStatus{
 		Selector:           selectorText(s.Deployment),
 		Replicas:           &counters.Replicas,
@@ -33,10 +37,10 @@ func status(s Snapshot, outcome plan.Outcome) clusterv1.MachineDeploymentStatus 
 			available(s, counters),
 			machinesReady(s),
 			machinesUpToDate(s, outcome),
-			rollingOut(s),
+			rollingOut(s, outcome),
 			scalingUp(s, outcome),
 			scalingDown(s, outcome),
-			conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, ""),
+			machines.RemediatingCondition(s.Machines),
 			deleting(s, outcome),
 			machines.PausedCondition(machines.Paused(s.Cluster, s.Deployment)),
 		),
@@ -69,28 +73,13 @@ func available(s Snapshot, counters machines.Counters) metav1.Condition {
 	if s.Deployment.DeletionTimestamp != nil {
 		return conditions.False(clusterv1.AvailableCondition, clusterv1.NotAvailableReason, "Deletion in progress")
 	}
-	want := int(replicas(s.Deployment))
-	least := want - maxUnavailable(s.Deployment, want)
+	fleet, _ := fleetOf(s)
+	least := fleet.Least()
 	if int(counters.Available) >= least {
 		return conditions.True(clusterv1.AvailableCondition, clusterv1.AvailableReason, "")
 	}
 	return conditions.False(clusterv1.AvailableCondition, clusterv1.NotAvailableReason,
-		fmt.Sprintf("%d available replicas, at least %d required (spec.replicas is %d)", counters.Available, least, want))
-}
-
-func maxUnavailable(deployment *clusterv1.MachineDeployment, want int) int {
-	if deployment.Spec.Rollout.Strategy.Type == clusterv1.OnDeleteMachineDeploymentStrategyType {
-		return 0
-	}
-	limit := deployment.Spec.Rollout.Strategy.RollingUpdate.MaxUnavailable
-	if limit == nil {
-		return 0
-	}
-	count, err := intstr.GetScaledValueFromIntOrPercent(limit, want, false)
-	if err != nil {
-		return 0
-	}
-	return min(count, want)
+		fmt.Sprintf("%d available replicas, at least %d required (spec.replicas is %d)", counters.Available, least, fleet.Replicas))
 }
 
 func machinesReady(s Snapshot) metav1.Condition {
@@ -109,9 +98,6 @@ func reporting(s Snapshot) (counting []*clusterv1.Machine, recheck time.Time) {
 }
 
 func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
-	if changed := templateChanged(s); changed != "" {
-		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason, changed)
-	}
 	if outcome.Kind == plan.Blocked {
 		return conditions.False(clusterv1.MachinesUpToDateCondition, clusterv1.NotUpToDateReason, outcome.Message)
 	}
@@ -125,11 +111,60 @@ func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	}
 	return conditions.Aggregate(clusterv1.MachinesUpToDateCondition,
 		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason},
-		"Machine", clusterv1.UpToDateCondition, machines.Members(counting, clusterv1.UpToDateCondition))
+		"Machine", clusterv1.UpToDateCondition, upToDateMembers(s, counting))
 }
 
-func rollingOut(s Snapshot) metav1.Condition {
-	return conditions.False(clusterv1.RollingOutCondition, clusterv1.NotRollingOutReason, templateChanged(s))
+// upToDateMembers are what the Machines say. Those of an outdated set that was not told
+// yet are told here.
+func upToDateMembers(s Snapshot, counting []*clusterv1.Machine) []conditions.Member {
+	differs := map[string]string{}
+	for _, set := range s.Sets {
+		for _, machine := range machines.ControlledBy(s.Machines, set.UID) {
+			if what := machines.Outdated(set, s.Deployment, s.Now); len(what) > 0 {
+				differs[machine.Name] = strings.Join(what, "; ")
+			}
+		}
+	}
+	members := machines.Members(counting, clusterv1.UpToDateCondition)
+	for i, member := range members {
+		if what := differs[member.Name]; what != "" && (member.Condition == nil || member.Condition.Status != metav1.ConditionFalse) {
+			told := conditions.False(clusterv1.UpToDateCondition, clusterv1.NotUpToDateReason, what)
+			members[i].Condition = &told
+		}
+	}
+	return members
+}
+
+// rollingOut tells what of the Machines differs from the template, and what the rollout
+// waits for.
+func rollingOut(s Snapshot, outcome plan.Outcome) metav1.Condition {
+	outdated := outdatedMachines(s)
+	if len(outdated) == 0 || s.Deployment.DeletionTimestamp != nil {
+		return conditions.False(clusterv1.RollingOutCondition, clusterv1.NotRollingOutReason, "")
+	}
+	message := fmt.Sprintf("Rolling out %d not up-to-date replicas", len(outdated))
+	var said []string
+	for _, set := range bySeniority(s.Sets) {
+		if len(machines.ControlledBy(s.Machines, set.UID)) == 0 {
+			continue
+		}
+		for _, what := range machines.Outdated(set, s.Deployment, s.Now) {
+			if line := "\n* " + what; !slices.Contains(said, line) {
+				said = append(said, line)
+			}
+		}
+	}
+	message += strings.Join(said, "")
+	switch {
+	case pausesRollouts(s):
+		return conditions.False(clusterv1.RollingOutCondition, clusterv1.NotRollingOutReason,
+			strings.Replace(message, "Rolling out", "spec.paused is true:", 1))
+	case s.LastFailure != nil:
+		message += "\n* " + s.LastFailure.Message
+	case outcome.Kind == plan.Waiting || outcome.Kind == plan.Blocked:
+		message += "\n* " + outcome.Message
+	}
+	return conditions.True(clusterv1.RollingOutCondition, clusterv1.RollingOutReason, message)
 }
 
 func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
@@ -142,7 +177,7 @@ func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
 		message += ": " + said
 	} else if s.LastFailure != nil {
 		message += ": " + s.LastFailure.Message
-	} else if outcome.Kind == plan.Blocked || slices.Contains([]string{clusterNotFound, machineSetDeleting, rolloutsPaused}, outcome.Reason) {
+	} else if outcome.Kind == plan.Blocked || slices.Contains([]string{clusterNotFound, machineSetDeleting, rolloutsPaused, invalidStrategy}, outcome.Reason) {
 		message += " does not go on: " + outcome.Message
 	}
 	return conditions.True(clusterv1.ScalingUpCondition, clusterv1.ScalingUpReason, message)

@@ -4,6 +4,7 @@ package machineset
 
 import (
 	"context"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -24,14 +25,15 @@ func Controller() engine.Controller[Snapshot, clusterv1.MachineSetStatus] {
 			engine.Mapped(&clusterv1.MachineDeployment{}, setsOfDeployment),
 			engine.Contract("BootstrapConfigTemplate", setsInNamespace),
 			engine.Contract("InfraMachineTemplate", setsInNamespace),
+			engine.Contract("ControlPlane", setsOfControlPlane),
 			engine.Contract("BootstrapConfig", setOfMachineObject),
 			engine.Contract("InfraMachine", setOfMachineObject),
 		},
 		Outputs: []engine.Output{
 			engine.Writes(kind, "patch", "patch status"),
 			engine.Writes(machineKind, "create", "delete", "patch", "patch status"),
-			engine.WritesContract("BootstrapConfig", "create"),
-			engine.WritesContract("InfraMachine", "create"),
+			engine.WritesContract("BootstrapConfig", "create", "patch"),
+			engine.WritesContract("InfraMachine", "create", "patch"),
 		},
 		Observe: observe,
 		Subject: func(s Snapshot) client.Object {
@@ -63,6 +65,14 @@ func setsOfMachine(ctx context.Context, reader engine.Reader, object client.Obje
 func setsOfCluster(ctx context.Context, reader engine.Reader, cluster client.Object) []engine.Key {
 	return sets(ctx, reader, cluster.GetNamespace(), func(set *clusterv1.MachineSet) bool {
 		return set.Spec.ClusterName == cluster.GetName()
+	})
+}
+
+// setsOfControlPlane are the sets of the Cluster that owns a control plane.
+func setsOfControlPlane(ctx context.Context, reader engine.Reader, controlPlane client.Object) []engine.Key {
+	clusters := engine.Owners(controlPlane, clusterv1.GroupVersion.WithKind("Cluster").GroupKind())
+	return sets(ctx, reader, controlPlane.GetNamespace(), func(set *clusterv1.MachineSet) bool {
+		return slices.Contains(clusters, engine.Key{Namespace: set.Namespace, Name: set.Spec.ClusterName})
 	})
 }
 

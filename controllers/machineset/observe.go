@@ -35,6 +35,11 @@ type Snapshot struct {
 	// Missing are, by name of a Machine, the objects that it refers to and that are
 	// not there, or of which that is not known.
 	Missing map[string]Missing
+	// Objects are, by name of a Machine, the objects that it refers to and that are there.
+	Objects map[string]Objects
+	// ControlPlane is the Cluster's control plane; nil where none is referred to, or while
+	// it does not exist.
+	ControlPlane plan.Known[*contract.Object]
 	// The templates; a zero value with no error where none is referred to.
 	BootstrapTemplate, InfrastructureTemplate plan.Known[*contract.Object]
 	LastFailure                               *plan.Failure
@@ -45,6 +50,11 @@ type Missing struct {
 	Bootstrap, Infrastructure bool
 	// Err says why it is not known of one of them; empty when it is.
 	Err string
+}
+
+// Objects are what a Machine refers to.
+type Objects struct {
+	Bootstrap, Infrastructure *contract.Object
 }
 
 func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapshot, error) {
@@ -75,7 +85,10 @@ func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapsho
 	if snapshot.Machines, err = observeMachines(ctx, reader, machineSet); err != nil {
 		return snapshot, err
 	}
-	if snapshot.Missing, err = observeMissing(ctx, reader, machineSet, snapshot.Machines); err != nil {
+	if snapshot.Missing, snapshot.Objects, err = observeObjects(ctx, reader, machineSet, snapshot.Machines); err != nil {
+		return snapshot, err
+	}
+	if snapshot.ControlPlane, err = observeControlPlane(ctx, reader, snapshot.Cluster); err != nil {
 		return snapshot, err
 	}
 	spec := machineSet.Spec.Template.Spec
@@ -104,48 +117,79 @@ func observeMachines(ctx context.Context, reader engine.Reader, machineSet *clus
 	return found, nil
 }
 
-// observeMissing looks for the objects of Machines that are still being made.
-func observeMissing(ctx context.Context, reader engine.Reader, machineSet *clusterv1.MachineSet, machines []*clusterv1.Machine) (map[string]Missing, error) {
-	missing := map[string]Missing{}
+// observeObjects looks for the objects of Machines. One that is not there is missing only
+// while the Machine is being made.
+func observeObjects(ctx context.Context, reader engine.Reader, machineSet *clusterv1.MachineSet, machines []*clusterv1.Machine) (map[string]Missing, map[string]Objects, error) {
+	missing, found := map[string]Missing{}, map[string]Objects{}
 	// To find out that a kind cannot be listed takes its time: once is enough.
 	unread := map[schema.GroupKind]string{}
 	for _, machine := range machines {
 		if !metav1.IsControlledBy(machine, machineSet) || machine.DeletionTimestamp != nil {
 			continue
 		}
-		lacks := Missing{}
+		lacks, objects := Missing{}, Objects{}
 		for _, part := range []struct {
 			role    string
 			field   clusterv1.ContractVersionedObjectReference
 			made    *bool
 			missing *bool
+			object  **contract.Object
 		}{
-			{"BootstrapConfig", machine.Spec.Bootstrap.ConfigRef, machine.Status.Initialization.BootstrapDataSecretCreated, &lacks.Bootstrap},
-			{"InfraMachine", machine.Spec.InfrastructureRef, machine.Status.Initialization.InfrastructureProvisioned, &lacks.Infrastructure},
+			{"BootstrapConfig", machine.Spec.Bootstrap.ConfigRef, machine.Status.Initialization.BootstrapDataSecretCreated, &lacks.Bootstrap, &objects.Bootstrap},
+			{"InfraMachine", machine.Spec.InfrastructureRef, machine.Status.Initialization.InfrastructureProvisioned, &lacks.Infrastructure, &objects.Infrastructure},
 		} {
 			ref := contract.RefFrom(part.field)
-			if ref.IsZero() || (part.made != nil && *part.made) {
+			if ref.IsZero() {
 				continue
 			}
+			made := part.made != nil && *part.made
 			if why, known := unread[ref.GroupKind()]; known {
-				lacks.Err = why
+				if !made {
+					lacks.Err = why
+				}
 				continue
 			}
-			switch _, err := reader.Contract(ctx, part.role, ref, machine.Namespace); {
-			case err == nil, errors.Is(err, engine.ErrNoProvider):
+			switch object, err := reader.Contract(ctx, part.role, ref, machine.Namespace); {
+			case err == nil:
+				*part.object = object
+			case errors.Is(err, engine.ErrNoProvider):
 			case apierrors.IsNotFound(err):
-				*part.missing = true
+				*part.missing = !made
 			case errors.Is(err, engine.ErrNotListed):
-				unread[ref.GroupKind()], lacks.Err = err.Error(), err.Error()
+				unread[ref.GroupKind()] = err.Error()
+				if !made {
+					lacks.Err = err.Error()
+				}
 			default:
-				return nil, fmt.Errorf("read %s %s: %w", ref.Kind, ref.Name, err)
+				return nil, nil, fmt.Errorf("read %s %s: %w", ref.Kind, ref.Name, err)
 			}
 		}
 		if lacks != (Missing{}) {
 			missing[machine.Name] = lacks
 		}
+		if objects != (Objects{}) {
+			found[machine.Name] = objects
+		}
 	}
-	return missing, nil
+	return missing, found, nil
+}
+
+func observeControlPlane(ctx context.Context, reader engine.Reader, cluster *clusterv1.Cluster) (plan.Known[*contract.Object], error) {
+	if cluster == nil || !cluster.Spec.ControlPlaneRef.IsDefined() {
+		return plan.Known[*contract.Object]{At: reader.Now()}, nil
+	}
+	ref := contract.RefFrom(cluster.Spec.ControlPlaneRef)
+	object, err := reader.Contract(ctx, "ControlPlane", ref, cluster.Namespace)
+	switch {
+	case err == nil:
+		return plan.KnownValue(object, reader.Now()), nil
+	case apierrors.IsNotFound(err):
+		return plan.Known[*contract.Object]{At: reader.Now()}, nil
+	case errors.Is(err, engine.ErrNoProvider), errors.Is(err, engine.ErrNotListed):
+		return plan.Unknown[*contract.Object](err, reader.Now()), nil
+	default:
+		return plan.Known[*contract.Object]{}, fmt.Errorf("read %s: %w", ref, err)
+	}
 }
 
 func observeTemplate(ctx context.Context, reader engine.Reader, role string, field clusterv1.ContractVersionedObjectReference, namespace string) plan.Known[*contract.Object] {

@@ -28,12 +28,15 @@ type answering struct {
 
 func (a answering) Contract(_ context.Context, _ string, ref contract.Ref, _ string) (*contract.Object, error) {
 	a.asked[ref.Kind]++
-	return nil, a.answers[ref.Kind]
+	if err := a.answers[ref.Kind]; err != nil {
+		return nil, err
+	}
+	return &contract.Object{}, nil
 }
 
-// TestObserveMissing: that a kind cannot be listed is a fact to plan with, and asked for
+// TestObserveObjects: that a kind cannot be listed is a fact to plan with, and asked for
 // once, since it takes its time to come out.
-func TestObserveMissing(t *testing.T) {
+func TestObserveObjects(t *testing.T) {
 	yes := true
 	set := &clusterv1.MachineSet{ObjectMeta: metav1.ObjectMeta{Name: "workers", UID: "set-uid"}}
 	machine := func(name string) *clusterv1.Machine {
@@ -48,10 +51,14 @@ func TestObserveMissing(t *testing.T) {
 	provisioned := machine("c")
 	provisioned.Status.Initialization.InfrastructureProvisioned = &yes
 	machines := []*clusterv1.Machine{machine("a"), machine("b"), provisioned}
+	made := machine("d")
+	made.Status.Initialization.BootstrapDataSecretCreated = &yes
+	made.Spec.InfrastructureRef.Kind = "Served"
+	machines = append(machines, made)
 	notFound := apierrors.NewNotFound(schema.GroupResource{Resource: "configs"}, "a")
 	notListed := fmt.Errorf("%w: objects of kind Host.g.io", engine.ErrNotListed)
 	reader := answering{answers: map[string]error{"Config": notFound, "Host": notListed}, asked: map[string]int{}}
-	got, err := observeMissing(t.Context(), reader, set, machines)
+	got, there, err := observeObjects(t.Context(), reader, set, machines)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +68,14 @@ func TestObserveMissing(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{"Config": 3, "Host": 1}, reader.asked); diff != "" {
+	if len(there) != 1 || there["d"].Infrastructure == nil || there["d"].Bootstrap != nil {
+		t.Errorf("there are %v", there)
+	}
+	if diff := cmp.Diff(map[string]int{"Config": 4, "Host": 1, "Served": 1}, reader.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	reader.answers["Host"] = errors.New("timeout")
-	if _, err := observeMissing(t.Context(), reader, set, machines); err == nil {
+	if _, _, err := observeObjects(t.Context(), reader, set, machines); err == nil {
 		t.Error("what is unexpected is no error")
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
-	"github.com/slipway-project/slipway/conditions"
 	"github.com/slipway-project/slipway/contract"
 	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
@@ -42,6 +41,11 @@ func Plan(s Snapshot) plan.Plan[clusterv1.MachineSetStatus] {
 	decided := decide(s)
 	_, due := reporting(s)
 	decided.Recheck = plan.Earliest(decided.Recheck, due)
+	if s.Deployment != nil {
+		if after, due := machines.RolloutDue(s.Deployment, s.Now); !due {
+			decided.Recheck = plan.Earliest(decided.Recheck, after)
+		}
+	}
 	return plan.Of(decided, status(s, decided.Outcome))
 }
 
@@ -72,14 +76,14 @@ func decide(s Snapshot) plan.Decision {
 	if len(decided.Actions) > 0 {
 		return decided
 	}
-	if followed := inPlace(s); len(followed) > 0 {
+	if followed := append(inPlace(s), inPlaceObjects(s)...); len(followed) > 0 {
 		return plan.Act(updatingInPlace, "", followed...)
 	}
 	return decided
 }
 
-// keepNumber removes, completes and makes machines. What is too much goes first: that
-// needs no template, and nothing is to be made for a machine that is to go.
+// keepNumber removes, replaces, completes and makes machines. What is too much goes first:
+// that needs no template, and nothing is to be made for a machine that is to go.
 func keepNumber(s Snapshot) plan.Decision {
 	if surplus := surplus(s); len(surplus) > 0 {
 		surplus = append(noteOrdinal(s), surplus...)
@@ -89,6 +93,9 @@ func keepNumber(s Snapshot) plan.Decision {
 		if noted := noteOrdinal(s); len(noted) > 0 {
 			return plan.Act("NotingOrdinal", "", noted...)
 		}
+	}
+	if answered := remediation(s); len(answered) > 0 {
+		return plan.Act(clusterv1.RemediatingReason, "", answered...)
 	}
 	if problem := templateProblem(s); problem != nil {
 		return *problem
@@ -220,59 +227,6 @@ func readProblem(s Snapshot) *plan.Decision {
 	return nil
 }
 
-// completions make the objects that machines refer to and that are not there.
-func completions(s Snapshot) ([]plan.Action, error) {
-	var actions []plan.Action
-	for _, machine := range sorted(staying(s)) {
-		lacks := s.Missing[machine.Name]
-		if lacks.Bootstrap && s.BootstrapTemplate.Value != nil {
-			action, err := object(s, machine, s.BootstrapTemplate.Value, machine.Spec.Bootstrap.ConfigRef)
-			if err != nil {
-				return nil, err
-			}
-			actions = append(actions, action)
-		}
-		if lacks.Infrastructure && s.InfrastructureTemplate.Value != nil {
-			action, err := object(s, machine, s.InfrastructureTemplate.Value, machine.Spec.InfrastructureRef)
-			if err != nil {
-				return nil, err
-			}
-			actions = append(actions, action)
-		}
-	}
-	return actions, nil
-}
-
-func object(s Snapshot, machine *clusterv1.Machine, template *contract.Object, ref clusterv1.ContractVersionedObjectReference) (plan.Action, error) {
-	made, err := contract.FromTemplate(template, contract.Clone{
-		Namespace: machine.Namespace, Name: ref.Name,
-		Labels: machineLabels(s), Annotations: s.MachineSet.Spec.Template.Annotations,
-		Owner: *plan.OwnerReference(machineKind, machine, true),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return plan.Create{Object: made, Reason: "Machine " + machine.Name + " refers to it"}, nil
-}
-
-// inPlace brings what can be changed in machines that live on in line with the
-// template. Those on their way out are included: time-outs matter to them most.
-func inPlace(s Snapshot) []plan.Action {
-	template := s.MachineSet.Spec.Template
-	wanted := plan.Intent(machineKind, &clusterv1.Machine{
-		ObjectMeta: metav1.ObjectMeta{Labels: machineLabels(s), Annotations: template.Annotations},
-		Spec:       *template.Spec.DeepCopy(),
-	})
-	fields := append([]string{"/metadata/labels", "/metadata/annotations"}, machines.InPlace("/spec")...)
-	var actions []plan.Action
-	for _, machine := range sorted(owned(s)) {
-		if patch, needed := plan.Follow(machineKind, machine, wanted, name, "the template of its MachineSet asks for it", fields...); needed {
-			actions = append(actions, patch)
-		}
-	}
-	return actions
-}
-
 // machineLabels always hold what the selector matches, whatever the template says.
 func machineLabels(s Snapshot) map[string]string {
 	all := map[string]string{}
@@ -284,29 +238,6 @@ func machineLabels(s Snapshot) map[string]string {
 		all[clusterv1.MachineDeploymentNameLabel] = deployment
 	}
 	return all
-}
-
-// upToDateMarks say on each machine whether it is what the MachineDeployment asks
-// for now. Machines of a set that stands alone carry no such condition.
-func upToDateMarks(s Snapshot) []plan.Action {
-	if s.Deployment == nil {
-		return nil
-	}
-	wanted := conditions.True(clusterv1.UpToDateCondition, clusterv1.UpToDateReason, "")
-	if !machines.SameMachines(s.MachineSet.Spec.Template, s.Deployment.Spec.Template) {
-		wanted = conditions.False(clusterv1.UpToDateCondition, clusterv1.NotUpToDateReason,
-			"MachineDeployment "+s.Deployment.Name+" asks for other Machines by now")
-	}
-	var actions []plan.Action
-	for _, machine := range sorted(owned(s)) {
-		next := conditions.Next(machine.Status.Conditions, machine.Generation, s.Now, wanted)
-		intent, err := plan.StatusIntent(machineKind, machine, &clusterv1.MachineStatus{Conditions: next})
-		if err != nil || !plan.NeedsApply(plan.Live(machineKind, machine), intent, plan.Manager(name), "status") {
-			continue
-		}
-		actions = append(actions, plan.Apply{Object: intent, Subresource: "status", Reason: "to tell whether it is up to date"})
-	}
-	return actions
 }
 
 // surplus are the deletes of machines that are too many. Those on their way out come
@@ -328,9 +259,12 @@ func scaleUp(s Snapshot) plan.Decision {
 	have, want := len(owned(s)), replicas(s.MachineSet)
 	going := have - len(staying(s))
 	switch {
-	case have < want && s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true":
-		return plan.Wait("MachineCreationDisabled", "no Machine is made while the annotation "+clusterv1.DisableMachineCreateAnnotation+" is there")
+	case have < want && makesNone(s):
+		return plan.Wait("MachineCreationDisabled", machines.CreationDisabled)
 	case have < want:
+		if problem := preflight(s); problem != nil {
+			return *problem
+		}
 		actions, err := creations(s, want-have)
 		if err != nil {
 			return plan.Block("InvalidMachineNaming", err.Error())
@@ -343,6 +277,11 @@ func scaleUp(s Snapshot) plan.Decision {
 	default:
 		return plan.Settle("AllMachinesThere")
 	}
+}
+
+// makesNone reports that the set is to make no Machines, by an annotation.
+func makesNone(s Snapshot) bool {
+	return s.MachineSet.Annotations[clusterv1.DisableMachineCreateAnnotation] == "true"
 }
 
 // naming gives the Machines their names.
@@ -429,6 +368,7 @@ func list(names []string) string {
 func invariants(s Snapshot, decided plan.Plan[clusterv1.MachineSetStatus]) []string {
 	var broken []string
 	created, deleted := 0, 0
+	_, replaced := answers(s)
 	for _, action := range decided.Actions {
 		switch action := action.(type) {
 		case plan.Create:
@@ -439,7 +379,9 @@ func invariants(s Snapshot, decided plan.Plan[clusterv1.MachineSetStatus]) []str
 				broken = append(broken, fmt.Sprintf("%s: nothing is made for a MachineSet that is being deleted", action))
 			}
 		case plan.Delete:
-			deleted++
+			if !slices.ContainsFunc(replaced, func(m *clusterv1.Machine) bool { return m.UID == action.On.UID }) {
+				deleted++
+			}
 			if !slices.ContainsFunc(owned(s), func(m *clusterv1.Machine) bool { return m.UID == action.On.UID }) {
 				broken = append(broken, fmt.Sprintf("%s: it is not a Machine of this MachineSet", action))
 			}

@@ -33,7 +33,7 @@ func status(s Snapshot, outcome plan.Outcome) clusterv1.MachineSetStatus {
 			scalingDown(s),
 			machinesReady(s, outcome),
 			machinesUpToDate(s, outcome),
-			remediating(),
+			remediating(s),
 			deleting(s, outcome),
 			machines.PausedCondition(machines.Paused(s.Cluster, s.MachineSet)),
 		),
@@ -56,6 +56,8 @@ func scalingUp(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	}
 	message := fmt.Sprintf("Scaling up from %d to %d replicas", have, want)
 	switch {
+	case makesNone(s):
+		message += " does not go on: " + machines.CreationDisabled
 	case s.LastFailure != nil:
 		message += ": " + s.LastFailure.Message
 	case outcome.Kind == plan.Blocked || outcome.Kind == plan.Waiting:
@@ -127,10 +129,6 @@ func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
 	return conditions.Aggregate(clusterv1.MachinesUpToDateCondition,
 		conditions.Reasons{True: clusterv1.UpToDateReason, False: clusterv1.NotUpToDateReason, Unknown: clusterv1.UpToDateUnknownReason},
 		"Machine", clusterv1.UpToDateCondition, machines.Members(counting, clusterv1.UpToDateCondition))
-}
-
-func remediating() metav1.Condition {
-	return conditions.False(clusterv1.RemediatingCondition, clusterv1.NotRemediatingReason, "")
 }
 
 // deleting tells the step of the deletion, and what went wrong there last.

@@ -144,8 +144,9 @@ type MachineDeploymentSpec struct {
 	// +optional
 	Deletion MachineDeploymentDeletionSpec `json:"deletion,omitempty,omitzero"`
 
-	// paused true suspends rollouts: no MachineSet is made for a template. Scaling, what can be changed in Machines
-	// that live on, and the deletion go on. To pause all of it, use the annotation cluster.x-k8s.io/paused.
+	// paused true suspends rollouts: no MachineSet is made for a template, and no Machine is replaced by another of a
+	// newer template. Scaling, what can be changed in Machines that live on, and the deletion go on. To pause all of it,
+	// use the annotation cluster.x-k8s.io/paused.
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
 }

@@ -109,7 +109,8 @@ type MachineSetSpec struct {
 // +kubebuilder:validation:MinProperties=1
 type MachineSetDeletionSpec struct {
 	// order among Machines that are equally fit to go. Random when absent. Machines that are being deleted, that carry the
-	// annotation cluster.x-k8s.io/delete-machine, or that are not healthy, go before all others.
+	// annotation cluster.x-k8s.io/delete-machine, that are not healthy, or that are not available, go before all others, in
+	// this order.
 	// +optional
 	Order MachineSetDeletionOrder `json:"order,omitempty"`
 }

@@ -192,7 +192,8 @@ const (
 	// MachineSetPreflightCheckAll stands for all of them, in the annotation that skips checks.
 	MachineSetPreflightCheckAll MachineSetPreflightCheck = "All"
 
-	// MachineSetPreflightCheckControlPlaneIsStable: the control plane is neither being made nor upgraded.
+	// MachineSetPreflightCheckControlPlaneIsStable: the control plane is not being upgraded. One that is being
+	// made holds no Machines back: their hosts are got ready, and wait for it before they join.
 	MachineSetPreflightCheckControlPlaneIsStable MachineSetPreflightCheck = "ControlPlaneIsStable"
 
 	// MachineSetPreflightCheckKubernetesVersionSkew: workers are not newer than the control plane and at most three minors
