@@ -7,7 +7,7 @@ SHELL := bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build prerequisites quickstart binaries images test check gen e2e test-containers test-e2e bench-quickstart clean clean-images
+.PHONY: help build prerequisites quickstart binaries images test check gen e2e test-containers test-e2e bench-quickstart bench-upgrade clean clean-images
 
 # The same flags everywhere, so that all share Go's build cache. Where git does not answer, as in a checkout that is
 # somebody else's, go build would fail for want of a revision to record.
@@ -17,6 +17,7 @@ export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS 2>/dev/null)) -t
 
 # Only the command line gives another (make VERSION=...): many an environment has a VERSION of something else.
 VERSION := v1.37.1
+FROM := v1.36.3
 # Modules with tests that are not part of the root module.
 MODULES := api nodeimage/network nodeimage/runtime
 HOME_DIR = $${SLIPWAY_HOME:-$$HOME/.slipway}
@@ -99,6 +100,11 @@ test-e2e: build
 
 bench-quickstart: images ## time the making of a cluster against plain kubeadm; writes docs/performance.md
 	@go run ./test/bench -kubernetes-version $(VERSION) -write docs/performance.md
+
+# FROM is the version that is upgraded to VERSION, RUNS how often.
+bench-upgrade: images ## time growing, upgrading and repairing a cluster, and ask its API meanwhile; writes docs/performance.md
+	@SLIPWAY_SOURCE=$$PWD scripts/prerequisites as-root bin/slipway image build --kubernetes-version $(FROM)
+	go run ./test/bench -mode upgrade -from-version $(FROM) -kubernetes-version $(VERSION) $(if $(RUNS),-runs $(RUNS)) -write docs/performance.md
 
 # What is ours in the engine carries the id of the management cluster, which the data directory keeps. settings.json, which
 # has it, goes last, so that a clean that was interrupted can be run again. The second home is that of .ci/run: it lies in

@@ -41,7 +41,7 @@ func (b *bench) deleteCluster(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	looking, err := b.connect()
+	looking, err := connectTo(b.kubeconfig())
 	if err != nil {
 		return err
 	}

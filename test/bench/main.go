@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench takes the figures of docs/performance.md: how long slipway create cluster takes until all nodes are Ready,
-// by phase, next to a floor taken in the same run (floor.sh: the same image and the same steps of kubeadm, without us).
+// Command bench takes the figures of docs/performance.md, next to a floor taken in the same run by a script that does the
+// same with plain kubeadm and without us. In mode quickstart: how long slipway create cluster takes until all nodes are
+// Ready, by phase (floor.sh). In mode upgrade: how long it takes to get more control planes and to be upgraded, by phase
+// (floor-upgrade.sh), what clients of the cluster's API notice of it and of repairs, and what our processes need for it.
 //
 // It runs bin/slipway as a user does, in a data directory of its own, on a network that does not lead out of the host, and
 // removes all of it at the end. It prints the tables, and with -write puts them between the marks in a file.
@@ -33,6 +35,8 @@ import (
 // bench is one run of this command.
 type bench struct {
 	version string
+	// from is the version of which a cluster is that is upgraded.
+	from    string
 	workers int
 	runs    int
 	home    string
@@ -40,13 +44,30 @@ type bench struct {
 	id string
 	// load is how busy the machine was with other things at the start.
 	load string
+	// up is how long the start of the management cluster took, and empty how it was then.
+	up    time.Duration
+	empty standalone.State
+}
+
+// mode is something to take figures of.
+type mode struct {
+	take func(b *bench, ctx context.Context, manifest string) (tables string, err error)
+	// target is the one of the Makefile; the marks in the file name it.
+	target string
+}
+
+var modes = map[string]mode{
+	"quickstart": {take: (*bench).takeQuickstart, target: "bench-quickstart"},
+	"upgrade":    {take: (*bench).takeUpgrade, target: "bench-upgrade"},
 }
 
 func main() {
 	b := bench{}
-	var file string
+	var file, name string
+	flag.StringVar(&name, "mode", "quickstart", "what to take figures of: quickstart or upgrade")
 	flag.StringVar(&b.version, "kubernetes-version", "v1.37.1", "version of Kubernetes")
-	flag.IntVar(&b.workers, "workers", 2, "number of workers")
+	flag.StringVar(&b.from, "from-version", "v1.36.3", "version of Kubernetes to upgrade from")
+	flag.IntVar(&b.workers, "workers", 2, "number of workers of quickstart")
 	flag.IntVar(&b.runs, "runs", 3, "how often to take each time; the medians count")
 	flag.StringVar(&file, "write", "", "file to put the tables into")
 	flag.Parse()
@@ -54,14 +75,19 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // whoever does not want to wait for what is cleaned up interrupts again
-	if err := b.run(ctx, file); err != nil {
+	chosen, known := modes[name]
+	if !known {
+		fmt.Fprintf(os.Stderr, "bench: there is no mode %q: give quickstart or upgrade\n", name)
+		os.Exit(2)
+	}
+	if err := b.run(ctx, chosen, file); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func (b *bench) run(ctx context.Context, file string) (failure error) {
+func (b *bench) run(ctx context.Context, chosen mode, file string) (failure error) {
 	home, err := os.MkdirTemp("", "slipway-bench-")
 	if err != nil {
 		return fmt.Errorf("make data directory: %w", err)
@@ -73,44 +99,24 @@ func (b *bench) run(ctx context.Context, file string) (failure error) {
 	if _, err := b.slipway(ctx, "up", "--detach", "--kubernetes-version", b.version); err != nil {
 		return err
 	}
-	up := time.Since(began)
-	empty, err := standalone.Status(ctx, home)
-	if err != nil {
+	b.up = time.Since(began)
+	if b.empty, err = standalone.Status(ctx, home); err != nil {
 		return err
 	}
-	b.id = empty.ManagementClusterID
+	b.id = b.empty.ManagementClusterID
 	manifest := filepath.Join(home, "network.yaml")
 	if err := os.WriteFile(manifest, []byte(network.Manifest()), 0o600); err != nil {
 		return fmt.Errorf("write network manifest: %w", err)
 	}
-	var ours, floor []timing
-	for i := range b.runs {
-		one, err := b.floor(ctx, manifest)
-		if err != nil {
-			return err
-		}
-		say("floor %d: %s", i+1, one)
-		floor = append(floor, one)
-		if one, err = b.ours(ctx); err != nil {
-			return err
-		}
-		say("slipway %d: %s", i+1, one)
-		ours = append(ours, one)
-	}
-	busy, err := standalone.Status(ctx, home)
+	text, err := chosen.take(b, ctx, manifest)
 	if err != nil {
 		return err
 	}
-	images, err := b.images(ctx)
-	if err != nil {
-		return err
-	}
-	text := b.tables(ours, floor, up, empty, busy, images)
 	fmt.Print(text)
 	if file == "" {
 		return nil
 	}
-	return replace(file, text)
+	return replace(file, chosen.target, text)
 }
 
 func say(format string, values ...any) { fmt.Fprintf(os.Stderr, format+"\n", values...) }
@@ -128,27 +134,4 @@ func (b *bench) slipway(ctx context.Context, arguments ...string) (string, error
 		return "", fmt.Errorf("run slipway %s: %w\n%s", strings.Join(arguments, " "), err, stderr.String())
 	}
 	return stdout.String(), nil
-}
-
-// floor makes a cluster without us.
-func (b *bench) floor(ctx context.Context, manifest string) (timing, error) {
-	command := exec.CommandContext(ctx, "test/bench/floor.sh", containers.NodeImage(b.version), fmt.Sprint(b.workers), manifest)
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = time.Minute
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	output, err := command.Output()
-	if err != nil {
-		return nil, fmt.Errorf("run floor.sh: %w\n%s", err, stderr.String())
-	}
-	taken := timing{}
-	for line := range strings.Lines(string(output)) {
-		var phase string
-		var seconds float64
-		if _, err := fmt.Sscan(line, &phase, &seconds); err != nil {
-			return nil, fmt.Errorf("read %q of floor.sh: %w", line, err)
-		}
-		taken[phase] = time.Duration(seconds * float64(time.Second))
-	}
-	return taken, nil
 }

@@ -5,8 +5,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -28,7 +30,10 @@ const (
 	phaseReady          = "ready"
 )
 
-var phases = []struct{ name, words string }{
+// phase is something that is over at some time.
+type phase struct{ name, words string }
+
+var quickstartPhases = []phase{
 	{phaseInfrastructure, "network and load balancer are there"},
 	{phaseBooted, "control-plane container has booted"},
 	{phaseInitialized, "`kubeadm init` is done"},
@@ -42,10 +47,8 @@ type timing map[string]time.Duration
 
 func (t timing) String() string {
 	var said []string
-	for _, phase := range phases {
-		if t[phase.name] > 0 {
-			said = append(said, fmt.Sprintf("%s %.1f s", phase.name, t[phase.name].Seconds()))
-		}
+	for _, name := range slices.SortedFunc(maps.Keys(t), func(a, b string) int { return cmp.Or(cmp.Compare(t[a], t[b]), strings.Compare(a, b)) }) {
+		said = append(said, fmt.Sprintf("%s %.1f s", name, t[name].Seconds()))
 	}
 	return strings.Join(said, ", ")
 }
@@ -65,28 +68,46 @@ func median(of []timing, phase string) time.Duration {
 	return all[(len(all)-1)/2]
 }
 
-func (b *bench) tables(ours, floor []timing, up time.Duration, empty, busy standalone.State, images []image) string {
-	var text strings.Builder
-	line := func(format string, values ...any) { fmt.Fprintf(&text, format+"\n", values...) }
-	line("Taken with `make bench-quickstart` on %s: %s; load average %s before. Kubernetes %s, 1 control plane and %d workers, medians of %d runs each, alternating.\n",
-		time.Now().UTC().Format(time.DateOnly), machine(), b.load, b.version, b.workers, b.runs)
-	line("| Seconds since the start until | Slipway | floor |")
-	line("|---|---:|---:|")
+// lines is text that grows by a line at a time.
+type lines struct{ strings.Builder }
+
+func (l *lines) add(format string, values ...any) { fmt.Fprintf(l, format+"\n", values...) }
+
+// provenance says how, when and where the figures were taken.
+func (b *bench) provenance(target, made string) string {
+	return fmt.Sprintf("Taken with `make %s` on %s: %s; load average %s before. Kubernetes %s, medians of %d runs each, alternating.\n",
+		target, time.Now().UTC().Format(time.DateOnly), machine(), b.load, made, b.runs)
+}
+
+// compare is a table of phases, ours beside the floor's.
+func (l *lines) compare(since string, phases []phase, ours, floor []timing) {
+	l.add("| %s | Slipway | floor |", since)
+	l.add("|---|---:|---:|")
 	for _, phase := range phases {
-		line("| %s | %s | %s |", phase.words, seconds(median(ours, phase.name)), seconds(median(floor, phase.name)))
+		l.add("| %s | %s | %s |", phase.words, seconds(median(ours, phase.name)), seconds(median(floor, phase.name)))
 	}
-	ratio := median(ours, phaseReady).Seconds() / median(floor, phaseReady).Seconds()
-	line("\nSlipway takes %.2f times the floor (aim: at most 1.3). All runs, in seconds until all nodes were Ready: Slipway %s; floor %s.\n",
-		ratio, all(ours), all(floor))
-	line("| The management cluster | |")
-	line("|---|---:|")
-	line("| `slipway up` on an empty data directory, until ready | %.1f s |", up.Seconds())
-	line("| resident memory when ready, no cluster | %s |", resident(empty))
-	line("| the same after %d clusters were made and deleted | %s |", b.runs, resident(busy))
-	line("\n| Image | Size, unpacked |")
-	line("|---|---:|")
+}
+
+// ratio says how we compare with the floor in one phase.
+func (l *lines) ratio(last string, aim float64, until string, ours, floor []timing) {
+	l.add("\nSlipway takes %.2f times the floor (aim: at most %.1f). All runs, in seconds until %s: Slipway %s; floor %s.\n",
+		median(ours, last).Seconds()/median(floor, last).Seconds(), aim, until, all(ours, last), all(floor, last))
+}
+
+func (b *bench) quickstartTables(ours, floor []timing, busy standalone.State, images []image) string {
+	var text lines
+	text.add("%s", b.provenance("bench-quickstart", fmt.Sprintf("%s, 1 control plane and %d workers", b.version, b.workers)))
+	text.compare("Seconds since the start until", quickstartPhases, ours, floor)
+	text.ratio(phaseReady, 1.3, "all nodes were Ready", ours, floor)
+	text.add("| The management cluster | |")
+	text.add("|---|---:|")
+	text.add("| `slipway up` on an empty data directory, until ready | %.1f s |", b.up.Seconds())
+	text.add("| resident memory when ready, no cluster | %s |", resident(b.empty))
+	text.add("| the same after %d clusters were made and deleted | %s |", b.runs, resident(busy))
+	text.add("\n| Image | Size, unpacked |")
+	text.add("|---|---:|")
 	for _, image := range images {
-		line("| `%s` | %d MB |", image.name, image.bytes/1_000_000)
+		text.add("| `%s` | %d MB |", image.name, image.bytes/1_000_000)
 	}
 	return text.String()
 }
@@ -98,10 +119,10 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f", d.Seconds())
 }
 
-func all(of []timing) string {
+func all(of []timing, phase string) string {
 	var said []string
 	for _, one := range of {
-		said = append(said, seconds(one[phaseReady]))
+		said = append(said, seconds(one[phase]))
 	}
 	return strings.Join(said, ", ")
 }
@@ -166,9 +187,9 @@ func listImages(ctx context.Context, names []string) ([]image, error) {
 	return images, nil
 }
 
-// replace puts text between the marks in a file.
-func replace(file, text string) error {
-	const begin, end = "<!-- begin: make bench-quickstart -->\n", "<!-- end: make bench-quickstart -->\n"
+// replace puts text between the marks of a target in a file.
+func replace(file, target, text string) error {
+	begin, end := "<!-- begin: make "+target+" -->\n", "<!-- end: make "+target+" -->\n"
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read tables: %w", err)

@@ -5,26 +5,51 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	addonsv1 "github.com/slipway-project/slipway/api/addons/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
 	"github.com/slipway-project/slipway/providers/docker/containers"
+	"github.com/slipway-project/slipway/standalone"
 )
 
 const clusterName = "bench"
 
+// takeQuickstart makes clusters, and takes them away.
+func (b *bench) takeQuickstart(ctx context.Context, manifest string) (string, error) {
+	var ours, floor []timing
+	for i := range b.runs {
+		one, err := runFloor(ctx, func(string) error { return nil }, "test/bench/floor.sh", containers.NodeImage(b.version), fmt.Sprint(b.workers), manifest)
+		if err != nil {
+			return "", err
+		}
+		say("floor %d: %s", i+1, one)
+		floor = append(floor, one)
+		if one, err = b.ours(ctx); err != nil {
+			return "", err
+		}
+		say("slipway %d: %s", i+1, one)
+		ours = append(ours, one)
+	}
+	busy, err := standalone.Status(ctx, b.home)
+	if err != nil {
+		return "", err
+	}
+	images, err := b.images(ctx)
+	if err != nil {
+		return "", err
+	}
+	return b.quickstartTables(ours, floor, busy, images), nil
+}
+
 // ours makes a cluster with slipway, looks on, and removes it.
 func (b *bench) ours(ctx context.Context) (timing, error) {
-	looking, err := b.connect()
+	looking, err := connectTo(b.kubeconfig())
 	if err != nil {
 		return nil, err
 	}
@@ -52,21 +77,6 @@ func (b *bench) ours(ctx context.Context) (timing, error) {
 	}
 	_, err = b.slipway(ctx, "delete", "cluster", clusterName, "--wait=2m")
 	return taken, err
-}
-
-func (b *bench) connect() (client.Client, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(b.home, "kubeconfig"))
-	if err != nil {
-		return nil, fmt.Errorf("read kubeconfig: %w", err)
-	}
-	config.QPS = -1
-	known := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clusterv1.AddToScheme, addonsv1.AddToScheme, infrav1.AddToScheme} {
-		if err := add(known); err != nil {
-			return nil, fmt.Errorf("make scheme: %w", err)
-		}
-	}
-	return client.New(config, client.Options{Scheme: known})
 }
 
 // look notes each phase when it is first seen to be over.
