@@ -97,6 +97,9 @@ func noReasonToKeep(s Snapshot, machine *clusterv1.Machine) string {
 // departure is the next step of a machine that may still be a member of etcd, or whose API
 // server may still be asked.
 func departure(s Snapshot, machine *clusterv1.Machine) plan.Decision {
+	if decision := handOver(s, machine); decision != nil {
+		return *decision
+	}
 	if decision := notYet(s, machine); decision != nil {
 		return *decision
 	}
@@ -108,17 +111,40 @@ func departure(s Snapshot, machine *clusterv1.Machine) plan.Decision {
 	if left := view.Without(member.ID); !left.Holds() {
 		return keeps(machine, fmt.Sprintf("etcd would lose its quorum without member %s: there would be %s", member, left))
 	}
-	if leader, known := view.Leader(); known && leader.ID == member.ID {
-		heir, ok := newestHealthy(s, member)
-		if !ok {
-			return keeps(machine, "its member leads etcd, and no other can take over")
-		}
-		return plan.Act("MovingLeader", "", plan.Operate{
-			System: etcd.System, Reason: fmt.Sprintf("Machine %s leaves, and etcd would stand still until it had elected another leader", machine.Name),
-			Operation: etcd.MoveLeader{On: plan.RefTo(machineKind, machine), Cluster: clusterKey(s), Nodes: answering(s), From: member, To: heir},
-		})
-	}
 	return plan.Act("RemovingMember", "", removeMember(s, plan.RefTo(machineKind, machine), member, fmt.Sprintf("Machine %s leaves; %s then", machine.Name, view.Without(member.ID))))
+}
+
+// handOverAttempts is how often a leader is asked to hand over before it is removed as it
+// is. The others elect one then; that takes a second or so, in which etcd stands still.
+const handOverAttempts = 3
+
+// handOver has the member of a machine that leaves hand the leadership over; nil when it
+// does not lead, or cannot. It comes before everything else that a departure takes: only the
+// leader itself can hand over, and it is reached through the kubelet and the API server of
+// its machine, which others may end before the host goes. It changes no membership.
+func handOver(s Snapshot, machine *clusterv1.Machine) *plan.Decision {
+	if !stacked(s) || unseen(s) != "" {
+		return nil
+	}
+	member, found := memberOf(s, machine)
+	leader, known := s.Etcd.Value.Leader()
+	if !found || !known || leader.ID != member.ID || handOverFails(s) {
+		return nil
+	}
+	heir, ok := newestHealthy(s, member)
+	if !ok {
+		return nil
+	}
+	decision := plan.Act("MovingLeader", "", plan.Operate{
+		System: etcd.System, Reason: fmt.Sprintf("Machine %s leaves, and etcd would stand still until it had elected another leader", machine.Name),
+		Operation: etcd.MoveLeader{On: plan.RefTo(machineKind, machine), Cluster: clusterKey(s), Nodes: answering(s), From: member, To: heir},
+	})
+	return &decision
+}
+
+// handOverFails reports that the last thing that failed, more than once, was a handing over.
+func handOverFails(s Snapshot) bool {
+	return s.LastFailure != nil && s.LastFailure.Count >= handOverAttempts && strings.HasPrefix(s.LastFailure.Action, etcd.System+": move the leadership")
 }
 
 // notYet says what a machine on its way out waits for before its member may go; nil when

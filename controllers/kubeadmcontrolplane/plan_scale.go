@@ -308,6 +308,9 @@ func removal(s Snapshot) *plan.Decision {
 	if differs := differences(s, leaving); len(differs) > 0 {
 		reason += ": " + strings.Join(differs, ", ")
 	}
+	if decided := handOver(s, leaving); decided != nil {
+		return decided
+	}
 	decision := plan.Act(busy(s), fmt.Sprintf("from %d to %d Machines", len(now), len(now)-1), plan.Delete{On: plan.RefTo(machineKind, leaving), Reason: reason})
 	return &decision
 }

@@ -88,36 +88,55 @@ func (c *Client) importImages(ctx context.Context, machine Key, archive io.Reade
 	return nil
 }
 
-// CopyImages copies images, by their full names, from the containerd of one node into that of another, without a copy on
-// disk. It gives *NotRunningError when one of the two does not run.
+// packScript writes an image of a node as an archive that can be loaded. The nodes' images
+// come without the archives of their layers, which an export by containerd would need; so
+// the image is made anew from its unpacked files, as one layer.
+const packScript = `set -eu
+ctr() { command ctr --namespace=k8s.io "$@"; }
+folder=$(mktemp -d -p /var/tmp)
+cleanup() { ctr images unmount --rm "$folder/files" >/dev/null 2>&1 || true; rm -rf "$folder"; }
+trap cleanup EXIT
+mkdir "$folder/files" "$folder/archive"
+ctr images mount "$1" "$folder/files" >/dev/null
+tar -C "$folder/files" -cf "$folder/archive/layer.tar" .
+layer=$(sha256sum <"$folder/archive/layer.tar" | cut -d' ' -f1)
+config=$(ctr images inspect --content "$1" | grep -o 'image\.config\.v1+json @sha256:[0-9a-f]*' | cut -d@ -f2)
+ctr content get "$config" | jq -c --arg layer "sha256:$layer" '.rootfs.diff_ids = [$layer] | del(.history)' >"$folder/archive/config.json"
+jq -n -c --arg name "$1" '[{Config: "config.json", RepoTags: [$name], Layers: ["layer.tar"]}]' >"$folder/archive/manifest.json"
+tar -C "$folder/archive" -c manifest.json config.json layer.tar`
+
+// CopyImages copies images, by their full names, from the containerd of one node into that of another. It gives
+// *NotRunningError when one of the two does not run.
 func (c *Client) CopyImages(ctx context.Context, from, to Key, images []string) error {
-	err := c.ask(ctx, c.bounds.load, func(ctx context.Context) error {
-		id, err := c.running(ctx, from)
-		if err != nil {
-			return err
+	for _, image := range images {
+		if err := c.ask(ctx, c.bounds.load, func(ctx context.Context) error { return c.copyImage(ctx, from, to, image) }); err != nil {
+			return fmt.Errorf("copy image %s from machine %s to machine %s: %w", image, from, to, explain(err))
 		}
-		reader, writer := io.Pipe()
-		exported := make(chan error, 1)
-		go func() {
-			argv := append([]string{"ctr", "--namespace=k8s.io", "images", "export", "-"}, images...)
-			result, err := c.execTo(ctx, id, argv, nil, writer)
-			if err == nil && result.ExitCode != 0 {
-				err = errors.New(lastLines(string(result.Stderr), 3))
-			}
-			writer.CloseWithError(err)
-			exported <- err
-		}()
-		err = c.importImages(ctx, to, reader)
-		// What is not read any more would keep the export waiting.
-		_ = reader.Close()
-		// An archive that ends early is the export's failure, and shows as both.
-		if failed := <-exported; failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
-			return fmt.Errorf("export: %w", failed)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("copy images %s from machine %s to machine %s: %w", strings.Join(images, ", "), from, to, explain(err))
 	}
 	return nil
+}
+
+func (c *Client) copyImage(ctx context.Context, from, to Key, image string) error {
+	id, err := c.running(ctx, from)
+	if err != nil {
+		return err
+	}
+	reader, writer := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		result, err := c.execTo(ctx, id, []string{"/bin/bash", "-c", packScript, "pack", image}, nil, writer)
+		if err == nil && result.ExitCode != 0 {
+			err = errors.New(lastLines(string(result.Stderr), 3))
+		}
+		writer.CloseWithError(err)
+		packed <- err
+	}()
+	err = c.importImages(ctx, to, reader)
+	// What is not read any more would keep the other side waiting.
+	_ = reader.Close()
+	// An archive that ends early is the failure of what packs it, and shows as both.
+	if failed := <-packed; failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
+		return fmt.Errorf("pack: %w", failed)
+	}
+	return err
 }
