@@ -26,7 +26,7 @@ type workloadCluster struct {
 	// store is its API, which answers once the cluster is initialized.
 	store       *Store
 	initialized bool
-	// hosts are by provider ID those that are on; joined says of each how far it has come.
+	// hosts are by provider ID those that have booted.
 	hosts   map[string]*host
 	members members
 	// budgets are what the disruption budgets allow at rest, by name.
@@ -39,6 +39,8 @@ type host struct {
 	controlPlane                       bool
 	// node is the name of its Node, silent why it does not answer; empty when it does.
 	node, silent string
+	// gone is true once it has been switched off.
+	gone bool
 }
 
 // components run as static pods on each control-plane host.
@@ -129,15 +131,16 @@ func (c *workloadCluster) initialize(first host) error {
 	return c.make(objects...)
 }
 
-// dnsVersion is the version of CoreDNS that kubeadm of a Kubernetes version installs; of
-// one that is not known here, the latest that is.
+// dnsVersions are the versions of CoreDNS that kubeadm installs, by Kubernetes minor.
+var dnsVersions = map[string]string{"1.34": "v1.12.1", "1.35": "v1.13.1", "1.36": "v1.14.2", "1.37": "v1.14.6"}
+
+// dnsVersion is that of a Kubernetes version; of one that is not known here, the latest.
 func dnsVersion(kubernetes string) string {
-	for minor, version := range map[string]string{"1.34.": "v1.12.1", "1.35.": "v1.13.1"} {
-		if strings.HasPrefix(kubernetes, minor) {
-			return version
-		}
+	parts := strings.SplitN(kubernetes, ".", 3)
+	if known := dnsVersions[strings.Join(parts[:min(2, len(parts))], ".")]; known != "" {
+		return known
 	}
-	return "v1.14.3"
+	return "v1.14.6"
 }
 
 func inSystem(name string) metav1.ObjectMeta {
@@ -246,10 +249,10 @@ func staticPod(component string, h *host, now metav1.Time) *corev1.Pod {
 // lose is a host that is switched off: its Node falls silent, and its member with it.
 func (c *workloadCluster) lose(providerID string) {
 	h := c.hosts[providerID]
-	if h == nil {
+	if h == nil || h.gone {
 		return
 	}
-	delete(c.hosts, providerID)
+	h.gone, h.silent = true, "its host is gone"
 	c.members.down(h.node)
 	c.world.beats++
 }
@@ -283,17 +286,12 @@ func (c *workloadCluster) play() error {
 
 // silence marks the Nodes whose host is off.
 func (c *workloadCluster) silence() error {
-	on := map[string]bool{}
-	for id, h := range c.hosts {
-		on[id] = h.silent == ""
-	}
 	for _, node := range c.store.All(nodeKind.GroupKind()) {
 		id, _, _ := unstructured.NestedString(node.Object, "spec", "providerID")
-		if on[id] || !isReady(node) {
+		h := c.hosts[id]
+		if h == nil || !h.gone || !isReady(node) {
 			continue
 		}
-		h := &host{name: node.GetName(), node: node.GetName()}
-		h.version, _, _ = unstructured.NestedString(node.Object, "status", "nodeInfo", "kubeletVersion")
 		if _, err := c.store.edit(node, "node-controller", statusSubresource, func(content map[string]any) {
 			content["status"] = plain(nodeStatus(h, metav1.ConditionUnknown, c.store.second()))
 		}); err != nil {

@@ -3,6 +3,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,6 +57,7 @@ func (s *Store) Create(_ context.Context, given client.Object, options ...client
 
 // begin gives a new object what the server gives it, and keeps it.
 func (s *Store) begin(object *unstructured.Unstructured) *unstructured.Unstructured {
+	s.stamp(identity(object.GroupVersionKind(), object), object)
 	object.SetUID(s.invent(object))
 	object.SetCreationTimestamp(s.second())
 	object.SetGeneration(1)
@@ -79,16 +81,19 @@ func (s *Store) Apply(_ context.Context, configuration runtime.ApplyConfiguratio
 }
 
 func (s *Store) apply(configuration runtime.ApplyConfiguration, manager string, force bool, subresource string) error {
-	object, err := fromConfiguration(configuration)
+	raw, err := json.Marshal(configuration)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode apply configuration: %w", err)
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{}}
+	if err := utiljson.Unmarshal(raw, &object.Object); err != nil {
+		return fmt.Errorf("decode apply configuration: %w", err)
 	}
 	result, err := s.Merge(object, manager, force, subresource)
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(result)
-	if err != nil {
+	if raw, err = json.Marshal(result); err != nil {
 		return fmt.Errorf("encode what was applied: %w", err)
 	}
 	return json.Unmarshal(raw, configuration)
@@ -97,7 +102,10 @@ func (s *Store) apply(configuration runtime.ApplyConfiguration, manager string, 
 // Merge is Apply of an object, and gives what is there then. Fields that another manager
 // has set otherwise are taken over with force, and a conflict without.
 func (s *Store) Merge(object *unstructured.Unstructured, manager string, force bool, subresource string) (*unstructured.Unstructured, error) {
-	kind := object.GroupVersionKind()
+	object, kind, err := s.content(object)
+	if err != nil {
+		return nil, err
+	}
 	there := s.held(kind.GroupKind(), client.ObjectKeyFromObject(object))
 	switch {
 	case there == nil && (subresource != "" || object.GetUID() != ""):
@@ -111,7 +119,7 @@ func (s *Store) Merge(object *unstructured.Unstructured, manager string, force b
 	if live == nil {
 		live = identity(kind, object)
 	}
-	merged, err := s.schemas.apply(live.DeepCopy(), object.DeepCopy(), manager, force, subresource)
+	merged, err := s.schemas.apply(live.DeepCopy(), object, manager, force, subresource)
 	if err != nil {
 		return nil, err
 	}
@@ -254,6 +262,10 @@ func (s *Store) stamp(before, after *unstructured.Unstructured) {
 			}
 		}
 	}
+	// Their order tells nothing, and must not depend on the time of day.
+	slices.SortFunc(entries, func(a, b metav1.ManagedFieldsEntry) int {
+		return cmp.Or(cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Manager, b.Manager), cmp.Compare(a.Subresource, b.Subresource), cmp.Compare(a.APIVersion, b.APIVersion))
+	})
 	after.SetManagedFields(entries)
 }
 
@@ -316,19 +328,6 @@ func (s *Store) content(given client.Object) (*unstructured.Unstructured, schema
 	object.SetGroupVersionKind(kind)
 	unstructured.RemoveNestedField(object.Object, "metadata", "creationTimestamp")
 	return object, kind, nil
-}
-
-func fromConfiguration(configuration runtime.ApplyConfiguration) (*unstructured.Unstructured, error) {
-	raw, err := json.Marshal(configuration)
-	if err != nil {
-		return nil, fmt.Errorf("encode apply configuration: %w", err)
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{}}
-	if err := utiljson.Unmarshal(raw, &object.Object); err != nil {
-		return nil, fmt.Errorf("decode apply configuration: %w", err)
-	}
-	unstructured.RemoveNestedField(object.Object, "metadata", "creationTimestamp")
-	return object, nil
 }
 
 // identity is an object without anything but its kind and its name.

@@ -9,16 +9,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	addonsv1 "github.com/slipway-project/slipway/api/addons/v1beta2"
 	bootstrapv1 "github.com/slipway-project/slipway/api/bootstrap/v1beta2"
@@ -35,6 +36,8 @@ import (
 	"github.com/slipway-project/slipway/controllers/machineset"
 	"github.com/slipway-project/slipway/deploy"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/etcd"
+	"github.com/slipway-project/slipway/machines"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
@@ -111,6 +114,8 @@ func (w *World) applyFiles(t *testing.T, paths ...string) {
 
 const talk = "../examples/talk/"
 
+var demoKey = client.ObjectKey{Namespace: "default", Name: "demo"}
+
 // talkWorld is the talk's cluster as files 1 to 5 make it.
 func talkWorld(t *testing.T) *World {
 	t.Helper()
@@ -147,22 +152,184 @@ func golden(t *testing.T, name, got string) {
 // The whole system: from the talk's files to a cluster that is Available.
 func TestTalkBecomesAvailable(t *testing.T) {
 	w := talkWorld(t)
-	report := w.Report(true)
+	report := w.Report(false)
 	golden(t, "talk", report.Text())
 	for _, standing := range report.Reached {
 		if !standing.Settled {
 			t.Errorf("%s: %s", standing.Object, standing.Text)
 		}
 	}
+	demo := w.clusters[demoKey]
 	ready := 0
-	for _, node := range w.clusters[engine.Key{Namespace: "default", Name: "demo"}].store.All(nodeKind.GroupKind()) {
+	for _, node := range demo.store.All(nodeKind.GroupKind()) {
 		if isReady(node) {
 			ready++
 		}
 	}
-	if ready != 4 {
-		t.Errorf("%d Nodes are Ready, want 4", ready)
+	voters := (etcd.View{Members: demo.members.list}).Voters()
+	if ready != 4 || len(voters) != 3 {
+		t.Errorf("%d Nodes are Ready, want 4; the voters are %v, want 3", ready, voters)
 	}
-	_ = corev1.Node{}
-	_ = metav1.Now
+}
+
+// The same input gives the same actions, statuses and times.
+func TestWorldIsDeterministic(t *testing.T) {
+	first, second := talkWorld(t), talkWorld(t)
+	if diff := cmp.Diff(first.Report(true), second.Report(true)); diff != "" {
+		t.Errorf("two runs differ:\n%s", diff)
+	}
+	if !first.Now().Equal(second.Now()) {
+		t.Errorf("the clocks show %s and %s", first.Now(), second.Now())
+	}
+	for _, kind := range first.Store.Kinds() {
+		if kind == secretKind.GroupKind() {
+			continue // keys are drawn
+		}
+		if diff := cmp.Diff(contents(first, kind), contents(second, kind)); diff != "" {
+			t.Errorf("%s of two runs differ:\n%s", kind, diff)
+		}
+	}
+}
+
+func contents(w *World, kind schema.GroupKind) []map[string]any {
+	var all []map[string]any
+	for _, object := range w.Store.All(kind) {
+		all = append(all, object.Object)
+	}
+	return all
+}
+
+// A world at rest stays at rest.
+func TestSettledWorldDoesNothing(t *testing.T) {
+	w := talkWorld(t)
+	before, did := w.version(), len(w.Trail())
+	w.run(t)
+	if w.version() != before || len(w.Trail()) != did {
+		t.Errorf("%d changes and %d actions in a world at rest: %v", w.version()-before, len(w.Trail())-did, w.Trail()[did:])
+	}
+}
+
+// state states fields of an object that is there, besides what others do.
+func (w *World) state(t *testing.T, text string) {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &object.Object); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Apply(object, "somebody", true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// since are the actions on machines from a point of the trail on.
+func (w *World) since(did int) []string {
+	var lines []string
+	for _, action := range w.Trail()[did:] {
+		if !action.Detail {
+			lines = append(lines, action.By+": "+action.String())
+		}
+	}
+	return lines
+}
+
+func TestWorkersScale(t *testing.T) {
+	w := talkWorld(t)
+	did := len(w.Trail())
+	w.state(t, "{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {namespace: default, name: demo-workers}, spec: {replicas: 3}}")
+	w.run(t)
+	if standing := w.standing(t, "MachineDeployment default/demo-workers"); !standing.Settled || standing.Available != 3 {
+		t.Errorf("reached: %s", standing.Text)
+	}
+	lines := w.since(did)
+	if len(lines) != 3 || !strings.Contains(lines[0], "scale MachineSet") || !strings.Contains(lines[0], "to 3") || !strings.Contains(lines[2], "create Machine") {
+		t.Errorf("actions: %s", strings.Join(lines, "\n"))
+	}
+	did = len(w.Trail())
+	w.state(t, "{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {namespace: default, name: demo-workers}, spec: {replicas: 1}}")
+	w.run(t)
+	if standing := w.standing(t, "MachineDeployment default/demo-workers"); !standing.Settled || standing.Available != 1 {
+		t.Errorf("reached: %s", standing.Text)
+	}
+	if nodes := len(w.clusters[demoKey].store.All(nodeKind.GroupKind())); nodes != 4 {
+		t.Errorf("%d Nodes are there, want 4: those of deleted Machines go with them\n%s", nodes, strings.Join(w.since(did), "\n"))
+	}
+}
+
+func (w *World) standing(t *testing.T, object string) Standing {
+	t.Helper()
+	for _, standing := range w.Report(false).Reached {
+		if standing.Object == object {
+			return standing
+		}
+	}
+	t.Fatalf("nothing is told of %s", object)
+	return Standing{}
+}
+
+// A Machine that somebody deletes goes with all that belongs to it, and another one comes.
+func TestDeletedWorkerIsReplaced(t *testing.T) {
+	w := talkWorld(t)
+	var worker string
+	for _, machine := range w.machines() {
+		if !machines.IsControlPlane(machine) {
+			worker = machine.Name
+		}
+	}
+	gone := w.Store.held(clusterv1.GroupVersion.WithKind("Machine").GroupKind(), client.ObjectKey{Namespace: "default", Name: worker})
+	if err := w.Store.Delete(t.Context(), gone.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t)
+	if standing := w.standing(t, "MachineDeployment default/demo-workers"); !standing.Settled {
+		t.Errorf("reached: %s\n%s", standing.Text, w.Report(false).Text())
+	}
+	demo := w.clusters[demoKey]
+	if demo.store.held(nodeKind.GroupKind(), client.ObjectKey{Name: worker}) != nil {
+		t.Errorf("Node %s is left", worker)
+	}
+	for _, kind := range w.Store.Kinds() {
+		if w.Store.held(kind, client.ObjectKey{Namespace: "default", Name: worker}) != nil {
+			t.Errorf("%s %s is left", kind.Kind, worker)
+		}
+	}
+}
+
+// A Cluster goes with everything that was made for it; what the user applied beside it, and
+// the Cluster does not own, stays.
+func TestDeletedClusterLeavesNothing(t *testing.T) {
+	w := talkWorld(t)
+	cluster := w.Store.held(clusterv1.GroupVersion.WithKind("Cluster").GroupKind(), demoKey)
+	if err := w.Store.Delete(t.Context(), cluster.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t)
+	var left []string
+	for _, kind := range w.Store.Kinds() {
+		for _, object := range w.Store.All(kind) {
+			if kind != crdKind && !strings.HasSuffix(kind.Kind, "Template") && kind.Kind != "ClusterResourceSet" {
+				left = append(left, kind.Kind+" "+object.GetName())
+			}
+		}
+	}
+	if len(left) > 0 {
+		t.Errorf("left: %v\n%s", left, w.Report(false).Text())
+	}
+}
+
+// What blocks is told with its reason, and nothing is done meanwhile.
+func TestBlockedIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.applyFiles(t, talk+"1-cluster.yaml", talk+"2-docker-cluster.yaml", talk+"3-control-plane.yaml")
+	template := w.Store.held(infrav1.GroupVersion.WithKind("DockerMachineTemplate").GroupKind(), client.ObjectKey{Namespace: "default", Name: "demo-control-plane-v1-36-3"})
+	if err := w.Store.Delete(t.Context(), template.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t)
+	report := w.Report(false)
+	if len(report.Actions) > 0 {
+		t.Errorf("actions without a template: %v", report.Actions)
+	}
+	if text := report.Text(); !strings.Contains(text, "KubeadmControlPlane default/demo-control-plane: ") || !strings.Contains(text, "DockerMachineTemplate default/demo-control-plane-v1-36-3 does not exist") {
+		t.Errorf("it is not told what is missing:\n%s", text)
+	}
 }
