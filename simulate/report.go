@@ -14,6 +14,7 @@ import (
 	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/conditions"
+	"github.com/slipway-project/slipway/engine"
 	"github.com/slipway-project/slipway/plan"
 )
 
@@ -44,7 +45,8 @@ type Standing struct {
 // Open is an object of which something is left to do.
 type Open struct {
 	Object string `json:"object"`
-	// Outcome is Waiting or Blocked, or Failed where actions do not succeed.
+	// Outcome is Waiting or Blocked; Failed where actions do not succeed, and Acting where
+	// they do and change nothing, such as an eviction that a budget refuses.
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason"`
 	Message string `json:"message,omitempty"`
@@ -113,6 +115,8 @@ func (w *World) open() []Open {
 			open = append(open, Open{object, "Failed", "PlanRefused", strings.Join(last.pass.Broken, "; ")})
 		case last.pass.Failure != nil:
 			open = append(open, Open{object, "Failed", last.pass.Failure.Reason, last.pass.Failure.Action + ": " + last.pass.Failure.Message})
+		case outcome.Kind == plan.Acting:
+			open = append(open, Open{object, string(outcome.Kind), outcome.Reason, inVain(last.pass)})
 		case outcome.Kind == plan.Waiting || outcome.Kind == plan.Blocked:
 			open = append(open, Open{object, string(outcome.Kind), outcome.Reason, outcome.Message})
 		}
@@ -123,8 +127,22 @@ func (w *World) open() []Open {
 	return open
 }
 
+// inVain says what is tried again and again.
+func inVain(pass engine.Pass) string {
+	if pass.Outcome.Message != "" {
+		return pass.Outcome.Message
+	}
+	var tried []string
+	for _, action := range pass.Planned {
+		tried = append(tried, fmt.Sprintf("%s (%s)", action, action.Because()))
+	}
+	return "it goes on trying to " + strings.Join(tried, ", ")
+}
+
 // order puts first what does not go away by itself.
-func order(o Open) int { return slices.Index([]string{"Failed", "Blocked", "Waiting"}, o.Outcome) }
+func order(o Open) int {
+	return slices.Index([]string{"Failed", "Blocked", "Acting", "Waiting"}, o.Outcome)
+}
 
 // Text is the report for a person.
 func (r Report) Text() string {

@@ -78,6 +78,7 @@ func (w *World) round(ctx context.Context) error {
 	if err := w.play(); err != nil {
 		return err
 	}
+	w.count()
 	for i, stepper := range w.steppers {
 		for _, object := range w.Store.All(stepper.Kind().GroupKind()) {
 			at := turnOf{i, types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}}

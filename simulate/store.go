@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
@@ -142,10 +143,10 @@ func (s *Store) Get(_ context.Context, key client.ObjectKey, into client.Object,
 
 // fill writes a held object into one that a caller gave.
 func fill(there *unstructured.Unstructured, kind schema.GroupVersionKind, into runtime.Object) error {
-	content := there.DeepCopy().Object
+	content := there.Object
 	switch into := into.(type) {
 	case *unstructured.Unstructured:
-		into.Object = content
+		into.Object = there.DeepCopy().Object
 		into.SetGroupVersionKind(kind)
 		return nil
 	case *metav1.PartialObjectMetadata:
@@ -213,7 +214,7 @@ func selected(object *unstructured.Unstructured, asked client.ListOptions) bool 
 	if asked.Namespace != "" && object.GetNamespace() != asked.Namespace {
 		return false
 	}
-	if asked.LabelSelector != nil && !asked.LabelSelector.Matches(labelsOf(object)) {
+	if asked.LabelSelector != nil && !asked.LabelSelector.Matches(labels.Set(object.GetLabels())) {
 		return false
 	}
 	return asked.FieldSelector == nil || hasFields(object, asked.FieldSelector.Requirements())

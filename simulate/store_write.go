@@ -346,8 +346,6 @@ func owner(manager string) string {
 	return manager
 }
 
-func labelsOf(object metav1.Object) labels.Set { return labels.Set(object.GetLabels()) }
-
 // Status writes statuses.
 func (s *Store) Status() client.SubResourceWriter { return s.SubResource(statusSubresource) }
 
@@ -391,11 +389,8 @@ func (r subresource) Create(ctx context.Context, pod client.Object, given client
 	if there == nil {
 		return apierrors.NewNotFound(corev1.Resource("pods"), pod.GetName())
 	}
-	budgets := r.store.budgetsOf(there)
-	for _, budget := range budgets {
-		if allowed, _, _ := unstructured.NestedInt64(budget.Object, "status", "disruptionsAllowed"); allowed <= 0 {
-			return apierrors.NewTooManyRequests(fmt.Sprintf("PodDisruptionBudget %s allows no disruption", budget.GetName()), 10)
-		}
+	if err := r.store.spend(there); err != nil {
+		return err
 	}
 	options := []client.DeleteOption{}
 	if eviction.DeleteOptions != nil && eviction.DeleteOptions.Preconditions != nil {
@@ -404,14 +399,44 @@ func (r subresource) Create(ctx context.Context, pod client.Object, given client
 	return r.store.Delete(ctx, pod, options...)
 }
 
-// budgetsOf are the disruption budgets that cover a Pod.
-func (s *Store) budgetsOf(pod *unstructured.Unstructured) []*unstructured.Unstructured {
-	return slices.DeleteFunc(s.All(policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget").GroupKind()), func(object *unstructured.Unstructured) bool {
-		budget := &policyv1.PodDisruptionBudget{}
-		if err := fill(object, object.GroupVersionKind(), budget); err != nil {
-			return true
-		}
+// spend takes the eviction of a Pod out of what the budget allows that covers it. The error
+// is what an API server answers where it allows none.
+func (s *Store) spend(object *unstructured.Unstructured) error {
+	pod := &corev1.Pod{}
+	if err := fill(object, podKind, pod); err != nil {
+		return err
+	}
+	var covering []*policyv1.PodDisruptionBudget
+	for _, budget := range decoded[policyv1.PodDisruptionBudget](s, budgetKind) {
 		selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
-		return err != nil || budget.Namespace != pod.GetNamespace() || !selector.Matches(labelsOf(pod))
+		if err == nil && budget.Namespace == pod.Namespace && selector.Matches(labels.Set(pod.Labels)) {
+			covering = append(covering, budget)
+		}
+	}
+	switch {
+	case pod.Status.Phase == corev1.PodPending || len(covering) == 0:
+		return nil
+	case len(covering) > 1:
+		return apierrors.NewInternalError(errors.New("this pod has more than one PodDisruptionBudget, which the eviction subresource does not support"))
+	}
+	budget := covering[0]
+	always := budget.Spec.UnhealthyPodEvictionPolicy != nil && *budget.Spec.UnhealthyPodEvictionPolicy == policyv1.AlwaysAllow
+	enough := budget.Status.DesiredHealthy > 0 && budget.Status.CurrentHealthy >= budget.Status.DesiredHealthy
+	switch {
+	case !ready(pod) && (always || enough):
+		return nil
+	case budget.Status.DisruptionsAllowed <= 0:
+		return apierrors.NewTooManyRequests(fmt.Sprintf("PodDisruptionBudget %s allows no disruption", budget.Name), 10)
+	}
+	there := s.held(budgetKind.GroupKind(), client.ObjectKeyFromObject(budget))
+	_, err := s.edit(there, "eviction", statusSubresource, func(content map[string]any) {
+		_ = unstructured.SetNestedField(content, int64(budget.Status.DisruptionsAllowed-1), "status", "disruptionsAllowed")
+	})
+	return err
+}
+
+func ready(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }

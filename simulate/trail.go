@@ -109,7 +109,43 @@ func (w *World) note(stepper *engine.Stepper, key types.NamespacedName, done pla
 		of.Namespace = target.Cluster.Namespace
 	}
 	action.Invented = w.strangers[action.Target] || (target.Kind == nodeKind.Kind && w.strangers[named("Machine", of)])
+	if w.known(done, action) {
+		return
+	}
 	w.trail = append(w.trail, action)
+}
+
+// known reports what is no news: an eviction that is asked for again, how often depends on
+// how long its budget refuses it, and a number of machines that is stated as it is.
+func (w *World) known(done plan.Action, action Action) bool {
+	switch done := done.(type) {
+	case plan.Evict:
+		asked := w.evicted[done.On]
+		w.evicted[done.On] = true
+		return asked
+	case plan.Apply, plan.Patch:
+		if action.Replicas == nil {
+			return false
+		}
+		before, counted := w.counts[action.Target]
+		w.counts[action.Target] = *action.Replicas
+		return counted && before == *action.Replicas
+	}
+	return false
+}
+
+// count notes how many machines are asked for before anybody has a turn.
+func (w *World) count() {
+	for _, kind := range w.Store.Kinds() {
+		if !steers(kind.Kind) {
+			continue
+		}
+		for _, object := range w.Store.All(kind) {
+			if replicas, found, _ := unstructured.NestedInt64(object.Object, "spec", "replicas"); found {
+				w.counts[named(kind.Kind, keyOf(object))] = replicas
+			}
+		}
+	}
 }
 
 // steers reports a kind that stands for machines, or for a number of them.

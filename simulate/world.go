@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-project/slipway/contract"
 	"github.com/slipway-project/slipway/engine"
 	"github.com/slipway-project/slipway/etcd"
+	"github.com/slipway-project/slipway/plan"
 )
 
 // Controller puts a controller on a bench: engine.NewStepper with its types taken off.
@@ -48,8 +49,12 @@ type World struct {
 	// strangers are by kind, namespace and name the objects that are named after an
 	// invented UID.
 	strangers map[string]bool
-	trail     []Action
-	turns     map[turnOf]*turn
+	// evicted are the Pods whose eviction was asked for, counts the numbers of machines
+	// that are asked for, by object: what of the trail is news follows from them.
+	evicted map[plan.Ref]bool
+	counts  map[string]int64
+	trail   []Action
+	turns   map[turnOf]*turn
 	// beats counts changes that no store shows.
 	beats uint64
 }
@@ -58,7 +63,7 @@ type World struct {
 func New(options Options) (*World, error) {
 	w := &World{
 		options: options, now: options.Start, clusters: map[types.NamespacedName]*workloadCluster{},
-		strangers: map[string]bool{}, turns: map[turnOf]*turn{},
+		strangers: map[string]bool{}, turns: map[turnOf]*turn{}, evicted: map[plan.Ref]bool{}, counts: map[string]int64{},
 	}
 	store, err := NewStore("management", options.Scheme, w.Now, options.CRDs)
 	if err != nil {
