@@ -77,31 +77,7 @@ func (t *tool) planFiles(ctx context.Context, in io.Reader, flags planFlags) err
 	if err != nil {
 		return err
 	}
-	if err := m.checkInstalled(); err != nil {
-		return err
-	}
-	known, err := newScheme()
-	if err != nil {
-		return err
-	}
-	question := simulate.Question{
-		Source: simulate.Source{Reader: m.client}, Scheme: known, Controllers: t.wiring.Controllers(), Start: t.now(), Details: flags.details,
-	}
-	namespaces := map[string]bool{}
-	for _, object := range objects {
-		applied, err := m.tryOut(ctx, object, flags)
-		if err != nil {
-			return err
-		}
-		question.Applied = append(question.Applied, applied)
-		namespaces[applied.After.GetNamespace()] = true
-	}
-	connected, done := context.WithCancel(ctx)
-	defer done()
-	if question.Source.Workloads, err = t.workloads(connected, m, namespaces); err != nil {
-		return err
-	}
-	forecast, err := simulate.Foresee(ctx, question)
+	forecast, err := t.foresee(ctx, m, objects, flags)
 	if err != nil {
 		return err
 	}
@@ -110,6 +86,36 @@ func (t *tool) planFiles(ctx context.Context, in io.Reader, flags planFlags) err
 	}
 	_, err = io.WriteString(t.out, forecast.Text())
 	return err
+}
+
+// foresee has the management cluster check the objects, and plays on from there.
+func (t *tool) foresee(ctx context.Context, m *management, objects []located, flags planFlags) (simulate.Forecast, error) {
+	var none simulate.Forecast
+	if err := m.checkInstalled(); err != nil {
+		return none, err
+	}
+	known, err := newScheme()
+	if err != nil {
+		return none, err
+	}
+	question := simulate.Question{
+		Source: simulate.Source{Reader: m.client}, Scheme: known, Controllers: t.wiring.Controllers(), Start: t.now(), Details: flags.details,
+	}
+	namespaces := map[string]bool{}
+	for _, object := range objects {
+		applied, err := m.tryOut(ctx, object, flags)
+		if err != nil {
+			return none, err
+		}
+		question.Applied = append(question.Applied, applied)
+		namespaces[applied.After.GetNamespace()] = true
+	}
+	connected, done := context.WithCancel(ctx)
+	defer done()
+	if question.Source.Workloads, err = t.workloads(connected, m, namespaces); err != nil {
+		return none, err
+	}
+	return simulate.Foresee(ctx, question)
 }
 
 // tryOut has the API server apply an object without keeping it, so that its own rules
@@ -229,18 +235,7 @@ func (t *tool) planCluster(ctx context.Context, flags target, name string, full 
 	if _, err := m.getCluster(ctx, flags.namespace, name); err != nil {
 		return err
 	}
-	known, err := newScheme()
-	if err != nil {
-		return err
-	}
-	connected, done := context.WithCancel(ctx)
-	defer done()
-	workloads, err := t.workloads(connected, m, map[string]bool{flags.namespace: true})
-	if err != nil {
-		return err
-	}
-	bench := engine.Bench{Scheme: known, Reader: m.client, Live: m.client, Mapper: m.client.RESTMapper(), Workloads: workloads, Now: t.now}
-	looked, err := simulate.Look(ctx, bench, t.wiring.Controllers(), client.ObjectKey{Namespace: flags.namespace, Name: name})
+	looked, err := t.lookAt(ctx, m, client.ObjectKey{Namespace: flags.namespace, Name: name})
 	if err != nil {
 		return err
 	}
@@ -249,6 +244,22 @@ func (t *tool) planCluster(ctx context.Context, flags target, name string, full 
 	}
 	_, err = io.WriteString(t.out, lookedText(looked, full))
 	return err
+}
+
+// lookAt asks each controller what it would do with the objects of a Cluster.
+func (t *tool) lookAt(ctx context.Context, m *management, cluster client.ObjectKey) ([]simulate.Looked, error) {
+	known, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	connected, done := context.WithCancel(ctx)
+	defer done()
+	workloads, err := t.workloads(connected, m, map[string]bool{cluster.Namespace: true})
+	if err != nil {
+		return nil, err
+	}
+	bench := engine.Bench{Scheme: known, Reader: m.client, Live: m.client, Mapper: m.client.RESTMapper(), Workloads: workloads, Now: t.now}
+	return simulate.Look(ctx, bench, t.wiring.Controllers(), cluster)
 }
 
 // lookedText is what each controller would do, for a person.

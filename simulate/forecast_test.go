@@ -120,30 +120,26 @@ spec: {replicas: 3}
 // What is foretold is what happens then, action for action and name for name.
 func TestForecastComesTrue(t *testing.T) {
 	live := talkWorld(t)
-	for name, connected := range map[string]engine.Workloads{"connected": workloads{live}, "not connected": nil} {
-		t.Run(name, func(t *testing.T) {
-			forecast := foresee(t, live, connected, threeWorkers)
-			if (connected == nil) != (len(forecast.Notes) > 0) {
-				t.Errorf("notes on what was not looked at: %v", forecast.Notes)
-			}
-			if connected != nil {
-				golden(t, "forecast", forecast.Text())
-			}
-			again := foresee(t, live, connected, threeWorkers)
-			if diff := cmp.Diff(forecast, again); diff != "" {
-				t.Errorf("asked again, the answer differs:\n%s", diff)
-			}
-			for _, action := range forecast.Actions {
-				if action.Invented {
-					t.Errorf("%s: its name follows from the UID of what is there", action)
-				}
-			}
-			if t.Failed() {
-				t.FailNow()
-			}
-		})
-	}
 	forecast := foresee(t, live, workloads{live}, threeWorkers)
+	if len(forecast.Notes) > 0 {
+		t.Errorf("all can be looked at, and yet there are notes: %v", forecast.Notes)
+	}
+	golden(t, "forecast", forecast.Text())
+	if diff := cmp.Diff(forecast, foresee(t, live, workloads{live}, threeWorkers)); diff != "" {
+		t.Errorf("asked again, the answer differs:\n%s", diff)
+	}
+	for _, action := range forecast.Actions {
+		if action.Invented {
+			t.Errorf("%s: its name follows from the UID of what is there", action)
+		}
+	}
+	unconnected := foresee(t, live, nil, threeWorkers)
+	if len(unconnected.Notes) != 1 || !strings.Contains(unconnected.Notes[0], "default/demo was not looked at") {
+		t.Errorf("notes on a workload cluster that is not looked at: %v", unconnected.Notes)
+	}
+	if diff := cmp.Diff(forecast.Report, unconnected.Report); diff != "" {
+		t.Errorf("without a connection (-with +without):\n%s", diff)
+	}
 	did := len(live.Trail())
 	live.state(t, threeWorkers)
 	live.run(t)
