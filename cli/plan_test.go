@@ -161,11 +161,7 @@ func refusedFiles(t *testing.T, tool *tool, m *management, flags planFlags) {
 			t.Fatal(err)
 		}
 		asked := flags
-		if name == "fields of others" {
-			asked.manager = "somebody"
-		} else {
-			asked.force = true
-		}
+		asked.manager, asked.force = "somebody", name != "fields of others"
 		_, err = tool.foresee(t.Context(), m, objects, asked)
 		if err == nil || !strings.Contains(explain(err), test.want) || !strings.Contains(explain(err), file) {
 			t.Errorf("%s: it is told as %q, want the file and %q", name, explainOrNone(err), test.want)

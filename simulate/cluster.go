@@ -29,6 +29,9 @@ type workloadCluster struct {
 	// hosts are by provider ID those that have booted.
 	hosts   map[string]*host
 	members members
+	// before and after stand around a Machine's name in the name of its Node: the provider
+	// names hosts so, as the Nodes show that are there.
+	before, after string
 	// budgets are what the disruption budgets allow at rest, by name.
 	budgets map[types.NamespacedName]int64
 }
@@ -69,6 +72,13 @@ func (w *World) clusterOf(owner *clusterv1.Cluster) (*workloadCluster, error) {
 	return made, nil
 }
 
+// learn takes from a Node that is there how Nodes are named.
+func (c *workloadCluster) learn(h host) {
+	if at := strings.Index(h.node, h.name); at >= 0 {
+		c.before, c.after = h.node[:at], h.node[at+len(h.name):]
+	}
+}
+
 // join moves a host one stage on: its Node registers (with an etcd member that learns, on
 // a control plane), then its pods run and it is Ready (and the member votes).
 func (c *workloadCluster) join(h host, known string) error {
@@ -78,7 +88,7 @@ func (c *workloadCluster) join(h host, known string) error {
 		// It had joined before this world began, and has lost its Node since.
 		return nil
 	case there == nil:
-		h.node = h.name
+		h.node = c.before + h.name + c.after
 		c.hosts[h.providerID] = &h
 		if !c.initialized {
 			if err := c.initialize(h); err != nil {

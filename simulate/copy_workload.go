@@ -103,6 +103,7 @@ func (c *workloadCluster) seeHosts(mine []*clusterv1.Machine) {
 		if h.node == "" || node == nil {
 			continue
 		}
+		c.learn(h)
 		if !isReady(node) {
 			h.silent = "its Node is not Ready"
 		}
@@ -182,6 +183,7 @@ func (c *workloadCluster) reconstruct(mine []*clusterv1.Machine) error {
 		if h.node == "" {
 			continue
 		}
+		c.learn(h)
 		if err := c.register(&h); err != nil {
 			return err
 		}

@@ -373,3 +373,53 @@ func TestBlockedIsTold(t *testing.T) {
 		t.Errorf("it is not told what is missing:\n%s", text)
 	}
 }
+
+// Nodes are named as those that are there show it.
+func TestNodesAreNamedAsTheProviderDoes(t *testing.T) {
+	for node, want := range map[string]string{"m-1-realm": "new-realm", "site-m-1": "site-new", "m-1": "new", "10.0.0.1": "new"} {
+		w := newWorld(t)
+		c := &workloadCluster{world: w, store: w.Store, initialized: true, hosts: map[string]*host{}}
+		c.learn(host{name: "m-1", node: node})
+		if err := c.join(host{name: "new", providerID: "played:////new", version: "v1.36.3"}, ""); err != nil {
+			t.Fatal(err)
+		}
+		if w.Store.held(nodeKind.GroupKind(), client.ObjectKey{Name: want}) == nil {
+			t.Errorf("beside Node %s of Machine m-1 there is no Node %s of Machine new", node, want)
+		}
+	}
+}
+
+// The leader moves and members go as they are told to; quorum decides who leads.
+func TestMembers(t *testing.T) {
+	w := talkWorld(t)
+	demo := w.clusters[demoKey]
+	operator := etcdOperator{w}
+	first, second, third := demo.members.list[0], demo.members.list[1], demo.members.list[2]
+	names := []string{first.Name, second.Name, third.Name}
+	if leader, ok := demo.view(names).Leader(); !ok || leader.ID != first.ID {
+		t.Errorf("%v leads, want the first", leader)
+	}
+	if err := operator.Operate(t.Context(), etcd.MoveLeader{Cluster: demoKey, From: first, To: second}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // done twice, the second time changes nothing
+		if err := operator.Operate(t.Context(), etcd.RemoveMember{Cluster: demoKey, Member: first}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	view := demo.view(names)
+	if leader, ok := view.Leader(); !ok || leader.ID != second.ID || len(view.Members) != 2 || view.Answers[first.Name].Err == "" {
+		t.Errorf("%v leads %v; answers %v", leader, view.Members, view.Answers)
+	}
+	if err := operator.Operate(t.Context(), etcd.MoveLeader{Cluster: demoKey, From: second, To: first}); err == nil {
+		t.Error("the leadership moves to a member that is not there")
+	}
+	for _, h := range demo.hosts {
+		if h.node == second.Name {
+			demo.lose(h.providerID)
+		}
+	}
+	if leader, ok := demo.view(names).Leader(); ok {
+		t.Errorf("with one of two voters gone %v leads", leader)
+	}
+}
