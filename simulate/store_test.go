@@ -118,7 +118,7 @@ func TestStorePreconditions(t *testing.T) {
 	}
 	replaced := applied(map[string]any{})
 	replaced.SetUID(wrong)
-	if _, err := s.Merge(replaced, "one", true, ""); !apierrors.IsConflict(err) {
+	if _, err := s.Merge(replaced, "one", true, ""); !apierrors.IsInvalid(err) {
 		t.Errorf("applied to another UID: %v", err)
 	}
 	test := client.RawPatch(types.JSONPatchType, []byte(`[{"op":"test","path":"/spec/clusterName","value":"other"},{"op":"remove","path":"/metadata/finalizers"}]`))

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -111,7 +112,9 @@ func (s *Store) Merge(object *unstructured.Unstructured, manager string, force b
 	case there == nil && (subresource != "" || object.GetUID() != ""):
 		return nil, apierrors.NewNotFound(resource(kind), object.GetName())
 	case there != nil && object.GetUID() != "" && object.GetUID() != there.GetUID():
-		return nil, apierrors.NewConflict(resource(kind), object.GetName(), fmt.Errorf("the UID is %s and not %s", there.GetUID(), object.GetUID()))
+		return nil, apierrors.NewInvalid(kind.GroupKind(), object.GetName(), field.ErrorList{
+			field.Invalid(field.NewPath("metadata", "uid"), object.GetUID(), "field is immutable"),
+		})
 	case there != nil && object.GetResourceVersion() != "" && object.GetResourceVersion() != there.GetResourceVersion():
 		return nil, apierrors.NewConflict(resource(kind), object.GetName(), errors.New("it has been changed"))
 	}
