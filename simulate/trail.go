@@ -57,6 +57,8 @@ func (a Action) String() string {
 		fmt.Fprintf(&out, " in failure domain %s", a.FailureDomain)
 	}
 	switch {
+	case a.Replicas != nil && a.Do == "create" && *a.Replicas == 1:
+		out.WriteString(" with 1 replica")
 	case a.Replicas != nil && a.Do == "create":
 		fmt.Fprintf(&out, " with %d replicas", *a.Replicas)
 	case a.Replicas != nil:
