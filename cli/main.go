@@ -80,7 +80,7 @@ the objects, controllers make real clusters out of them.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", err) })
 	root.AddCommand(
 		t.upCommand(), t.downCommand(), t.statusCommand(), t.controllersCommand(), t.imageCommand(),
-		t.createCommand(), t.getCommand(), t.describeCommand(), t.whyCommand(), t.upgradeCommand(), t.rolloutCommand(), t.deleteCommand(),
+		t.createCommand(), t.getCommand(), t.describeCommand(), t.whyCommand(), t.planCommand(), t.upgradeCommand(), t.rolloutCommand(), t.deleteCommand(),
 		t.versionCommand(), t.completionCommand(),
 	)
 	return root

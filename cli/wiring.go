@@ -8,6 +8,9 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/simulate"
 )
 
 // Wiring is what the binary gives the command line: the command line itself knows no
@@ -18,6 +21,12 @@ type Wiring struct {
 	// InstalledObjects are what a management cluster needs before controllers run:
 	// CRDs first, then RBAC.
 	InstalledObjects func() ([]client.Object, error)
+	// Controllers are those that can be run pass by pass, to tell what they would do: all
+	// but those of providers, which act on something real.
+	Controllers func() []simulate.Controller
+	// ConnectWorkloads connects to workload clusters, whose kubeconfigs it reads, until
+	// the context ends.
+	ConnectWorkloads func(context.Context, client.Reader) engine.Workloads
 	// Version of this build.
 	Version string
 }

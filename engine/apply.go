@@ -28,6 +28,14 @@ func retryNow(err error) bool { return apierrors.IsConflict(err) || errors.Is(er
 
 // do carries out one action and remembers the write for the barrier.
 func (r *run) do(ctx context.Context, state *keyState, action plan.Action) error {
+	err := r.carryOut(ctx, state, action)
+	if err == nil && r.noted != nil {
+		r.noted(action)
+	}
+	return err
+}
+
+func (r *run) carryOut(ctx context.Context, state *keyState, action plan.Action) error {
 	if operate, ok := action.(plan.Operate); ok {
 		operator, ok := r.engine.options.Operators[operate.System]
 		if !ok {

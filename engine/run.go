@@ -41,6 +41,8 @@ type run struct {
 	recorder    events.EventRecorder
 	watch       func(source.Source) error
 	think       func(context.Context, *reader, Key) (*thought, error)
+	// noted is told of each action that was carried out; nil where nobody asks.
+	noted func(plan.Action)
 	// typed are the kinds that the controller reads by their Go type, and so never by
 	// the contract.
 	typed map[schema.GroupKind]bool

@@ -38,6 +38,7 @@ import (
 	"github.com/slipway-project/slipway/providers/docker/dockercluster"
 	"github.com/slipway-project/slipway/providers/docker/dockermachine"
 	"github.com/slipway-project/slipway/providers/docker/operations"
+	"github.com/slipway-project/slipway/simulate"
 	"github.com/slipway-project/slipway/workload"
 )
 
@@ -55,16 +56,18 @@ func newScheme() (*runtime.Scheme, error) {
 }
 
 // registration is a controller with its types taken off: what it declares, and how to
-// add it to an engine.
+// add it to an engine or put it on a bench.
 type registration struct {
 	declaration engine.Declaration
 	add         func(*engine.Engine) error
+	onBench     simulate.Controller
 }
 
 func register[Snapshot, Status any](c engine.Controller[Snapshot, Status]) registration {
 	return registration{
 		declaration: engine.Declare(c),
 		add:         func(e *engine.Engine) error { return engine.Add(e, c) },
+		onBench:     func(bench engine.Bench) *engine.Stepper { return engine.NewStepper(bench, c) },
 	}
 }
 

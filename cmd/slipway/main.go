@@ -35,5 +35,8 @@ func interruptible(parent context.Context) (context.Context, context.CancelFunc)
 func main() {
 	ctx, stop := interruptible(context.Background())
 	defer stop()
-	os.Exit(cli.Main(ctx, cli.Wiring{RunControllers: runControllers, InstalledObjects: installedObjects, Version: version}))
+	os.Exit(cli.Main(ctx, cli.Wiring{
+		RunControllers: runControllers, InstalledObjects: installedObjects, Version: version,
+		Controllers: benchControllers, ConnectWorkloads: connectWorkloads,
+	}))
 }

@@ -155,11 +155,12 @@ var imports = map[string][]string{
 	"workload":    {"api", "credentials", "engine", "etcd", "plan"},
 	"controllers": {"api", "bootstrap", "conditions", "contract", "credentials", "deploy", "engine", "etcd", "machines", "plan"},
 	"providers":   {"api", "bootstrap", "conditions", "contract", "credentials", "engine", "machines", "plan"},
+	"simulate":    {"api", "conditions", "contract", "credentials", "engine", "etcd", "machines", "plan"},
 	"standalone":  {"api", "conditions", "contract", "credentials", "engine", "machines", "plan", "workload"},
-	"cli":         {"api", "conditions", "contract", "credentials", "deploy", "engine", "machines", "nodeimage", "plan", "providers", "standalone"},
-	"cmd":         {"api", "cli", "controllers", "deploy", "engine", "etcd", "providers", "standalone", "workload"},
+	"cli":         {"api", "conditions", "contract", "credentials", "deploy", "engine", "machines", "nodeimage", "plan", "providers", "simulate", "standalone"},
+	"cmd":         {"api", "cli", "controllers", "deploy", "engine", "etcd", "providers", "simulate", "standalone", "workload"},
 	"test": {"api", "bootstrap", "cli", "conditions", "contract", "controllers", "credentials", "deploy", "engine", "etcd", "machines", "nodeimage",
-		"plan", "providers", "standalone", "workload"},
+		"plan", "providers", "simulate", "standalone", "workload"},
 }
 
 // leaves are packages of a provider that know neither the engine nor API objects.
