@@ -37,7 +37,7 @@ type Forecast struct {
 	// Changes are what the apply itself does, in the order of what is applied.
 	Changes []Change `json:"changes"`
 	Report
-	// Notes say what was not looked at.
+	// Notes say what was not looked at, and what was taken for granted.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -76,7 +76,7 @@ func Foresee(ctx context.Context, q Question) (Forecast, error) {
 	if err := world.Run(ctx); err != nil {
 		return forecast, err
 	}
-	forecast.Report, forecast.Notes = world.Report(q.Details), copied.Notes
+	forecast.Report, forecast.Notes = world.Report(q.Details), append(copied.Notes, world.Notes...)
 	return forecast, nil
 }
 
@@ -100,7 +100,7 @@ func (f Forecast) Text() string {
 	out.WriteString("\nThen:\n")
 	out.WriteString(f.Report.Text())
 	if len(f.Notes) > 0 {
-		out.WriteString("\nNot looked at:\n")
+		out.WriteString("\nNot looked at, or taken for granted:\n")
 	}
 	for _, note := range f.Notes {
 		fmt.Fprintf(&out, "  %s\n", note)

@@ -41,6 +41,8 @@ type Options struct {
 type World struct {
 	// Store is the management cluster.
 	Store *Store
+	// Notes say in sentences what was taken for granted of others, sorted.
+	Notes []string
 
 	options  Options
 	now      time.Time
@@ -205,6 +207,9 @@ func (w *World) play() error {
 		}
 	}
 	for _, machine := range w.machines() {
+		if err := w.playHooks(machine); err != nil {
+			return err
+		}
 		if err := w.playHost(machine); err != nil {
 			return err
 		}
