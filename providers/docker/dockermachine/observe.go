@@ -107,7 +107,7 @@ func (o *observer) observe(ctx context.Context, reader engine.Reader, key engine
 		diagnose(ctx, docker, key, &snapshot)
 	case container.Running() && !bootstrapped(object):
 		o.observeInside(ctx, reader, docker, key, &snapshot)
-		if snapshot.Bootstrap.OK() && snapshot.Boot.Value.Ready && snapshot.Bootstrap.Value.Phase == cloudconfig.NotStarted && snapshot.Machine != nil {
+		if snapshot.Bootstrap.OK() && snapshot.Boot.Value.Ready && snapshot.Bootstrap.Value.Phase == cloudconfig.Running && snapshot.Machine != nil {
 			return snapshot, observePeer(ctx, reader, docker, &snapshot)
 		}
 	case container.Running() && snapshot.Machine != nil && snapshot.Machine.DeletionTimestamp == nil:

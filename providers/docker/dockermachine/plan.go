@@ -169,6 +169,10 @@ func inside(s Snapshot) plan.Decision {
 	}
 	switch s.Bootstrap.Value.Phase {
 	case cloudconfig.Running:
+		// The node goes on by itself meanwhile.
+		if decided, needed := passOn(s); needed {
+			return decided
+		}
 		return plan.Wait("Bootstrapping", s.Bootstrap.Value.String()).At(s.Now.Add(progressRecheck))
 	case cloudconfig.Succeeded:
 		return plan.Settle(provisioned)
@@ -180,9 +184,6 @@ func inside(s Snapshot) plan.Decision {
 	}
 	if missing := missingImages(s); len(missing) > 0 {
 		return load(s, missing)
-	}
-	if decided, needed := passOn(s); needed {
-		return decided
 	}
 	secret := s.Machine.Spec.Bootstrap.DataSecretName
 	if secret == nil || *secret == "" {

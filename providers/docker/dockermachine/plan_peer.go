@@ -27,8 +27,8 @@ func addonImages(name string) bool {
 	return strings.HasSuffix(repository, "/kube-proxy") || strings.HasSuffix(repository, "/coredns")
 }
 
-// copyAttempts is how often images are copied into a node before its bootstrap. A node is
-// not kept from joining for their sake: it may well be able to pull them.
+// copyAttempts is how often images are copied into a node while it joins. Then its join has
+// the word again: it may well be able to pull them.
 const copyAttempts = 2
 
 // passOn gives a node the images from which control planes of its cluster at another
