@@ -35,7 +35,6 @@ const defaultWeight = 100
 //     come from an API server without anonymous access: it answers, so it is up;
 //   - inter, downinter, rise: a control plane that comes up is used within half a second;
 //   - redispatch: a connection that one control plane does not take is tried at another at once;
-//   - observe: two connections that fail show that a control plane is gone sooner than its checks do;
 //   - shutdown-sessions: clients of a control plane that went away reconnect at once and do not wait for a time-out.
 const defaultTemplate = `# Written by slipway; changes are overwritten.
 global
@@ -71,7 +70,7 @@ backend kube-apiservers
   balance roundrobin
   option httpchk GET /readyz
   http-check expect rstatus ^(200|401|403)$
-  default-server check check-ssl verify none inter 2s downinter 500ms fastinter 500ms rise 1 fall 3 on-marked-down shutdown-sessions observe layer4 error-limit 2 on-error mark-down
+  default-server check check-ssl verify none inter 2s downinter 500ms fastinter 500ms rise 1 fall 3 on-marked-down shutdown-sessions
 {{- range $name, $server := .BackendServers }}
   server {{ $name }} {{ JoinHostPort $server.Address $server.Port }} weight {{ $server.Weight }}
 {{- end }}

@@ -11,6 +11,7 @@ import (
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
 	"github.com/slipway-project/slipway/engine"
+	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/providers/docker/containers"
 	"github.com/slipway-project/slipway/providers/docker/operations"
 )
@@ -26,6 +27,13 @@ func Controller(docker *containers.Connector) engine.Controller[Snapshot, infrav
 			}),
 			engine.Mapped(&infrav1.DockerMachine{}, func(ctx context.Context, reader engine.Reader, machine client.Object) []engine.Key {
 				return ofCluster(ctx, reader, engine.Key{Namespace: machine.GetNamespace(), Name: machine.GetLabels()[clusterv1.ClusterNameLabel]})
+			}),
+			engine.Mapped(&clusterv1.Machine{}, func(ctx context.Context, reader engine.Reader, object client.Object) []engine.Key {
+				machine := object.(*clusterv1.Machine)
+				if !machines.IsControlPlane(machine) || machine.DeletionTimestamp == nil {
+					return nil // only those that leave are read
+				}
+				return ofCluster(ctx, reader, engine.Key{Namespace: machine.Namespace, Name: machine.Spec.ClusterName})
 			}),
 			engine.Live(&corev1.ConfigMap{}),
 			engine.Events(operations.System, func(ctx context.Context, reader engine.Reader, enqueue func(engine.Key)) error {

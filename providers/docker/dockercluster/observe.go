@@ -5,6 +5,7 @@ package dockercluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,9 @@ type Snapshot struct {
 	Containers plan.Known[[]containers.Machine]
 	// Machines are the cluster's DockerMachines.
 	Machines []*infrav1.DockerMachine
+	// Leaving are the names of those whose Machines are being deleted, sorted. They
+	// themselves are deleted later, when the Machines' nodes are drained.
+	Leaving []string
 	// Template is the user's HAProxy template; "" without an error for none.
 	Template    plan.Known[string]
 	LastFailure *plan.Failure
@@ -59,6 +63,9 @@ func observe(connector *containers.Connector) func(context.Context, engine.Reade
 		cluster = observeContainers(ctx, connector, cluster, owned, &snapshot)
 		var err error
 		if snapshot.Machines, err = machinesOf(ctx, reader, cluster); err != nil {
+			return snapshot, err
+		}
+		if snapshot.Leaving, err = leaving(ctx, reader, cluster); err != nil {
 			return snapshot, err
 		}
 		snapshot.Template = observeTemplate(ctx, reader, object)
@@ -128,6 +135,25 @@ func machinesOf(ctx context.Context, reader engine.Reader, cluster engine.Key) (
 		machines[i] = &list.Items[i]
 	}
 	return machines, nil
+}
+
+// leaving are the DockerMachines of a cluster whose Machines are being deleted.
+func leaving(ctx context.Context, reader engine.Reader, cluster engine.Key) ([]string, error) {
+	if cluster.Name == "" {
+		return nil, nil
+	}
+	list := &clusterv1.MachineList{}
+	if err := reader.List(ctx, list, client.InNamespace(cluster.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: cluster.Name}); err != nil {
+		return nil, fmt.Errorf("list Machines: %w", err)
+	}
+	var names []string
+	for i := range list.Items {
+		if machine := &list.Items[i]; machine.DeletionTimestamp != nil {
+			names = append(names, machine.Spec.InfrastructureRef.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // observeTemplate reads the template under the key "value" of the ConfigMap that the

@@ -17,6 +17,7 @@ import (
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	infrav1 "github.com/slipway-project/slipway/api/infrastructure/v1beta2"
+	"github.com/slipway-project/slipway/conditions"
 	"github.com/slipway-project/slipway/machines"
 	"github.com/slipway-project/slipway/plan"
 	"github.com/slipway-project/slipway/providers/docker/containers"
@@ -227,18 +228,19 @@ func described(backend containers.Backend) string {
 	return text
 }
 
-// backends are the control-plane machines that run. One that is being deleted is left
-// out as long as another is there: the endpoint must not point only to machines that
-// are about to go.
+// backends are the control-plane machines that serve: those that run, have joined and are
+// to stay. A new one would be taken for one that serves until its first check has failed,
+// and the endpoint must not point to machines that are about to go. Where there are no such
+// machines, as while the first one is made, it is those that are to stay, and then any.
 func backends(s Snapshot) []containers.Backend {
-	var staying, going []containers.Backend
+	var serving, staying, going []containers.Backend
 	for _, container := range s.Containers.Value {
 		if container.Role != containers.RoleControlPlane || !container.Running() || !container.Address.IsValid() {
 			continue
 		}
 		backend := containers.Backend{Name: container.Key.Name, Address: container.Address.String(), Port: apiServerPort(s)}
 		machine := machineOf(s, container)
-		if machine == nil || machine.DeletionTimestamp != nil {
+		if machine == nil || machine.DeletionTimestamp != nil || slices.Contains(s.Leaving, machine.Name) {
 			going = append(going, backend)
 			continue
 		}
@@ -246,11 +248,18 @@ func backends(s Snapshot) []containers.Backend {
 			backend.Weight = &weight
 		}
 		staying = append(staying, backend)
+		if conditions.Is(machine.Status.Conditions, infrav1.BootstrapCompletedCondition, metav1.ConditionTrue) {
+			serving = append(serving, backend)
+		}
 	}
-	if len(staying) > 0 {
+	switch {
+	case len(serving) > 0:
+		return serving
+	case len(staying) > 0:
 		return staying
+	default:
+		return going
 	}
-	return going
 }
 
 func apiServerPort(s Snapshot) int {
