@@ -112,7 +112,7 @@ func (t *tool) foresee(ctx context.Context, m *management, objects []located, fl
 		if err != nil {
 			return none, err
 		}
-		if applied.Before != nil && appliedByClient(applied.Before) {
+		if applied.Before != nil && appliedByClient(applied.Before.GetManagedFields()) {
 			notes = append(notes, fmt.Sprintf("%s %s/%s was applied without --server-side before. kubectl apply --server-side takes all of that over, and removes what %s does not state; kubectl apply removes it too. The plan does not show this.",
 				applied.After.GetKind(), applied.After.GetNamespace(), applied.After.GetName(), object.place))
 		}
@@ -129,12 +129,13 @@ func (t *tool) foresee(ctx context.Context, m *management, objects []located, fl
 	return forecast, err
 }
 
-// appliedByClient reports that kubectl apply without --server-side wrote an object. Only
+// appliedByClient reports that kubectl apply without --server-side wrote an object, by its
+// managed fields. Only
 // kubectl itself makes its fields those of a later apply, by a patch of its own beforehand,
 // so that a dry run of the apply shows nothing of what goes with them.
-func appliedByClient(object *unstructured.Unstructured) bool {
+func appliedByClient(fields []metav1.ManagedFieldsEntry) bool {
 	lastApplied := fieldpath.NewSet(fieldpath.MakePathOrDie("metadata", "annotations", corev1.LastAppliedConfigAnnotation))
-	return len(csaupgrade.FindFieldsOwners(object.GetManagedFields(), metav1.ManagedFieldsOperationUpdate, lastApplied)) > 0
+	return len(csaupgrade.FindFieldsOwners(fields, metav1.ManagedFieldsOperationUpdate, lastApplied)) > 0
 }
 
 // tryOut has the API server apply an object without keeping it, so that its own rules
