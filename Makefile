@@ -7,7 +7,7 @@ SHELL := bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build prerequisites quickstart binaries images test check gen e2e test-containers test-e2e bench-quickstart bench-upgrade clean clean-images
+.PHONY: help build prerequisites quickstart binaries images test check gen e2e e2e-long from-images test-containers test-e2e bench-quickstart bench-upgrade clean clean-images
 
 # The same flags everywhere, so that all share Go's build cache. Where git does not answer, as in a checkout that is
 # somebody else's, go build would fail for want of a revision to record.
@@ -82,7 +82,14 @@ gen: ## write again what is generated
 	api/gen/run.sh
 	go test ./cmd/slipway -update
 
-e2e: images test-containers test-e2e ## run the tests that make containers (15 minutes)
+e2e: images test-containers test-e2e ## run the tests that make containers (20 minutes)
+
+# FROM is the version that is upgraded to VERSION; tests that upgrade take the two versions of examples/talk.
+e2e-long: export SLIPWAY_E2E_UPGRADE := 1
+e2e-long: images from-images test-containers test-e2e ## the same, and upgrades, faults in them, and a repair of five control planes (an hour)
+
+from-images: prerequisites build
+	@SLIPWAY_SOURCE=$$PWD scripts/prerequisites as-root bin/slipway image build --kubernetes-version $(FROM)
 
 test-containers: build
 	@scripts/prerequisites tests
@@ -96,15 +103,14 @@ test-containers: build
 
 # RUN chooses among the tests, SLIPWAY_E2E_KILLS and others (test/e2e/doc.go) say how.
 test-e2e: build
-	@SLIPWAY_TEST_E2E=1 SLIPWAY_E2E_VERSION=$(VERSION) go test -count=1 -timeout 60m -v $(if $(RUN),-run '$(RUN)') ./test/e2e
+	@SLIPWAY_TEST_E2E=1 SLIPWAY_E2E_VERSION=$(VERSION) go test -count=1 -timeout 120m -v $(if $(RUN),-run '$(RUN)') ./test/e2e
 
 bench-quickstart: images ## time the making of a cluster against plain kubeadm; writes docs/performance.md
 	@go run ./test/bench -kubernetes-version $(VERSION) -write docs/performance.md
 
 # FROM is the version that is upgraded to VERSION, RUNS how often.
-bench-upgrade: images ## time growing, upgrading and repairing a cluster, and ask its API meanwhile; writes docs/performance.md
-	@SLIPWAY_SOURCE=$$PWD scripts/prerequisites as-root bin/slipway image build --kubernetes-version $(FROM)
-	go run ./test/bench -mode upgrade -from-version $(FROM) -kubernetes-version $(VERSION) $(if $(RUNS),-runs $(RUNS)) -write docs/performance.md
+bench-upgrade: images from-images ## time growing, upgrading and repairing a cluster, and ask its API meanwhile; writes docs/performance.md
+	@go run ./test/bench -mode upgrade -from-version $(FROM) -kubernetes-version $(VERSION) $(if $(RUNS),-runs $(RUNS)) -write docs/performance.md
 
 # What is ours in the engine carries the id of the management cluster, which the data directory keeps. settings.json, which
 # has it, goes last, so that a clean that was interrupted can be run again. The second home is that of .ci/run: it lies in

@@ -49,7 +49,7 @@ type chain struct {
 var deciding = []string{
 	clusterv1.ReadyCondition, clusterv1.UpdatingCondition, clusterv1.AvailableCondition, clusterv1.RemediatingCondition, clusterv1.RollingOutCondition,
 	clusterv1.ScalingDownCondition, clusterv1.ScalingUpCondition, clusterv1.MachinesReadyCondition, clusterv1.MachinesUpToDateCondition,
-	clusterv1.TopologyReconciledCondition, remediationAllowed, addonsv1.ResourcesAppliedCondition,
+	clusterv1.TopologyReconciledCondition, clusterv1.RemediationAllowedCondition, addonsv1.ResourcesAppliedCondition,
 }
 
 // decides is the condition by which an object is not done; nil when it is done.

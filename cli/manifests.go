@@ -24,7 +24,7 @@ var (
 	clusterKind                = clusterv1.GroupVersion.WithKind("Cluster")
 	machineKind                = clusterv1.GroupVersion.WithKind("Machine")
 	machineSetKind             = clusterv1.GroupVersion.WithKind("MachineSet")
-	machineHealthCheckKind     = clusterv1.GroupVersion.WithKind("MachineHealthCheck")
+	machineHealthCheckKind     = clusterv1.GroupVersion.WithKind(clusterv1.MachineHealthCheckKind)
 	machineDeploymentKind      = clusterv1.GroupVersion.WithKind("MachineDeployment")
 	kubeadmConfigKind          = bootstrapv1.GroupVersion.WithKind("KubeadmConfig")
 	kubeadmConfigTemplateKind  = bootstrapv1.GroupVersion.WithKind("KubeadmConfigTemplate")

@@ -10,10 +10,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/csaupgrade"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/engine"
@@ -102,10 +106,15 @@ func (t *tool) foresee(ctx context.Context, m *management, objects []located, fl
 		Source: simulate.Source{Reader: m.client}, Scheme: known, Controllers: t.wiring.Controllers(), Start: t.now(), Details: flags.details,
 	}
 	namespaces := map[string]bool{}
+	var notes []string
 	for _, object := range objects {
 		applied, err := m.tryOut(ctx, object, flags)
 		if err != nil {
 			return none, err
+		}
+		if applied.Before != nil && appliedByClient(applied.Before.GetManagedFields()) {
+			notes = append(notes, fmt.Sprintf("%s %s/%s was applied without --server-side before. kubectl apply --server-side takes all of that over, and removes what %s does not state; kubectl apply removes it too. The plan does not show this.",
+				applied.After.GetKind(), applied.After.GetNamespace(), applied.After.GetName(), object.place))
 		}
 		question.Applied = append(question.Applied, applied)
 		namespaces[applied.After.GetNamespace()] = true
@@ -115,7 +124,18 @@ func (t *tool) foresee(ctx context.Context, m *management, objects []located, fl
 	if question.Source.Workloads, err = t.workloads(connected, m, namespaces); err != nil {
 		return none, err
 	}
-	return simulate.Foresee(ctx, question)
+	forecast, err := simulate.Foresee(ctx, question)
+	forecast.Notes = append(notes, forecast.Notes...)
+	return forecast, err
+}
+
+// appliedByClient reports that kubectl apply without --server-side wrote an object, by its
+// managed fields. Only
+// kubectl itself makes its fields those of a later apply, by a patch of its own beforehand,
+// so that a dry run of the apply shows nothing of what goes with them.
+func appliedByClient(fields []metav1.ManagedFieldsEntry) bool {
+	lastApplied := fieldpath.NewSet(fieldpath.MakePathOrDie("metadata", "annotations", corev1.LastAppliedConfigAnnotation))
+	return len(csaupgrade.FindFieldsOwners(fields, metav1.ManagedFieldsOperationUpdate, lastApplied)) > 0
 }
 
 // tryOut has the API server apply an object without keeping it, so that its own rules

@@ -135,9 +135,34 @@ func TestPlanOnManagementCluster(t *testing.T) {
 		t.Errorf("the next steps:\n%s", text)
 	}
 
+	clientSide(t, tool, direct, m, flags)
 	refusedFiles(t, tool, m, flags)
 	if len(noted.seen) > 0 {
 		t.Errorf("requests that write, or that read values of Secrets: %v", noted.seen)
+	}
+}
+
+// clientSide is an object that kubectl applied without --server-side: what the apply takes
+// out of it, a dry run does not show, and the plan says so.
+func clientSide(t *testing.T, tool *tool, direct, m *management, flags planFlags) {
+	t.Helper()
+	objects, err := readFiles(nil, []string{talkFiles + "6-upgrade.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := objects[0].object.DeepCopy()
+	template.SetAnnotations(map[string]string{corev1.LastAppliedConfigAnnotation: "{}"})
+	if err := direct.client.Create(t.Context(), template, client.FieldOwner("kubectl-client-side-apply")); err != nil {
+		t.Fatal(err)
+	}
+	flags.manager, flags.force = "upgrade", true
+	forecast, err := tool.foresee(t.Context(), m, objects, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := slices.DeleteFunc(slices.Clone(forecast.Notes), func(note string) bool { return !strings.Contains(note, "applied without --server-side before") })
+	if len(said) != 1 || !strings.HasPrefix(said[0], "DockerMachineTemplate default/demo-control-plane-v1-37-1 ") {
+		t.Errorf("notes on objects that were applied without --server-side: %q, want one on the template and none on the control plane, which was applied with it", said)
 	}
 }
 

@@ -97,12 +97,25 @@ func (r remedies) known(last link) []string {
 		name := containers.LoadBalancerName(r.managementID, containers.Key{Namespace: last.Object.GetNamespace(), Name: name})
 		return []string{"docker logs --tail 50 " + name}
 	case machineHealthCheckKind.Kind:
-		return []string{
-			"more machines are unhealthy than are remediated at once; look at them, or raise spec.remediation.triggerIf:",
-			fmt.Sprintf("kubectl edit machinehealthcheck %s%s", name, place),
-		}
+		return r.healthCheck(last)
 	}
 	return nil
+}
+
+// healthCheck are the steps for a MachineHealthCheck that has nothing replaced.
+func (r remedies) healthCheck(last link) []string {
+	said := ""
+	switch last.Condition.Reason {
+	case clusterv1.TooManyUnhealthyReason:
+		said = "more machines are unhealthy than are remediated at once; look for what ails them all, or raise spec.remediation.triggerIf:"
+	case clusterv1.TooFewUnhealthyReason:
+		said = "fewer machines are unhealthy than spec.remediation.triggerIf.unhealthyInRange asks for; lower it, or delete the machine by hand:"
+	case clusterv1.RemediationTemplateNotFoundReason:
+		said = "make the template that is missing, or correct spec.remediation.templateRef:"
+	default:
+		return nil
+	}
+	return []string{said, fmt.Sprintf("kubectl edit machinehealthcheck %s%s", last.Object.GetName(), inNamespace(last.Object.GetNamespace()))}
 }
 
 // reference are the steps for an object that refers to one that is not there. What a
@@ -164,6 +177,9 @@ func (r remedies) deletion(last link) []string {
 	case clusterv1.WaitingForVolumeDetachReason:
 		return append([]string{"volumes are still attached to " + node + ":"}, r.workload("get volumeattachments")...)
 	case clusterv1.WaitingForPreDrainHookReason, clusterv1.WaitingForPreTerminateHookReason:
+		if _, kept := last.Object.GetAnnotations()[controlplanev1.PreTerminateHookCleanupAnnotation]; kept {
+			return r.departure(place)
+		}
 		return []string{
 			"whoever set the hook takes its annotation away when done; if nobody serves it any more, take it away yourself:",
 			fmt.Sprintf("kubectl get %s %s%s -o jsonpath='{.metadata.annotations}'", r.resource(last, strings.ToLower(last.Kind)), name, place),
@@ -173,6 +189,18 @@ func (r remedies) deletion(last link) []string {
 		return r.container(last)
 	}
 	return nil
+}
+
+// departure are the steps for a Machine that its control plane keeps until its member has
+// left etcd. To take that hook away by hand can cost the quorum.
+func (r remedies) departure(place string) []string {
+	if r.family.ControlPlane == nil {
+		return []string{"its control plane, which is to take the hook " + controlplanev1.PreTerminateHookCleanupAnnotation + " away, does not exist any more; make sure that the member has left etcd, then take it away yourself"}
+	}
+	return []string{
+		"its control plane keeps it until its member has left etcd; do not take the hook away, but see what the control plane waits for:",
+		fmt.Sprintf("slipway why %s/%s%s", strings.ToLower(r.family.ControlPlane.GetKind()), r.family.ControlPlane.GetName(), place),
+	}
 }
 
 func (r remedies) node(last link) string {

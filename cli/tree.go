@@ -134,9 +134,6 @@ func (o treeOptions) branch(role, kind string, object metav1.Object, all []metav
 	return b
 }
 
-// remediationAllowed is the condition of MachineHealthChecks, which are read by their fields.
-const remediationAllowed = "RemediationAllowed"
-
 // progressing is the condition by which an object that is well is still being changed;
 // nil where it is not.
 func progressing(all []metav1.Condition) *metav1.Condition {
@@ -153,7 +150,7 @@ func progressing(all []metav1.Condition) *metav1.Condition {
 // healthCheck is the row of a MachineHealthCheck: how many machines it watches over, and
 // how many of them are healthy.
 func (o treeOptions) healthCheck(check *contract.Object) branch {
-	b := o.branch("", check.GetKind(), check, conditionsOf(check), remediationAllowed)
+	b := o.branch("", check.GetKind(), check, conditionsOf(check), clusterv1.RemediationAllowedCondition)
 	counted := func(field string) *int32 {
 		value, found, err := unstructured.NestedInt64(check.Object, "status", field)
 		if err != nil || !found {

@@ -141,6 +141,11 @@ func (t *tool) printUpgrade(output format, u upgrade) error {
 		fmt.Fprintln(t.err, "There is nothing to write: all is at that version already.")
 		return nil
 	}
+	for _, edit := range u.all() {
+		if edit.needed() && edit.ClientSide {
+			fmt.Fprintf(t.err, "%s was applied without --server-side before: kubectl apply --server-side would take out of it what is not stated here. Run slipway upgrade cluster without --dry-run instead.\n", edit.title())
+		}
+	}
 	if output != formatJSON {
 		fmt.Fprintln(t.out, "# Apply with: kubectl apply --server-side --field-manager=upgrade --force-conflicts -f FILE\n"+
 			"# The workers' part comes last; apply it when the control plane is done.")

@@ -181,6 +181,33 @@ func TestUpgradeOfTheTalk(t *testing.T) {
 	}
 }
 
+// Who would apply what is printed is told what kubectl would take out.
+func TestUpgradePrintedOfClientSide(t *testing.T) {
+	objects := upgradable(t, func(*clusterRequest) {})
+	fields := []metav1.ManagedFieldsEntry{{
+		Manager: "kubectl-client-side-apply", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "cluster.x-k8s.io/v1beta2", FieldsType: "FieldsV1",
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/last-applied-configuration":{}}}}`),
+	}}
+	const said = "was applied without --server-side before"
+	for name, applied := range map[string]bool{"KubeadmControlPlane": true, "MachineDeployment": true, "Cluster": false} {
+		for _, object := range objects {
+			object.SetManagedFields(nil)
+		}
+		named(t, objects, name).SetManagedFields(fields)
+		u, err := editsOf(t, upgradeRequest{Version: "v1.37.1"}, objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tool, out, failures := newTool()
+		if err := tool.printUpgrade(formatYAML, u); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(failures.String(), said); (got == 1) != applied || strings.Contains(out.String(), said) {
+			t.Errorf("%s was applied by kubectl itself: it is said %d times: %s", name, got, failures)
+		}
+	}
+}
+
 // What was written is not written again, and what was begun is gone on with.
 func TestUpgradeGoesOn(t *testing.T) {
 	objects := upgradable(t, func(*clusterRequest) {})

@@ -58,6 +58,8 @@ type upgradeEdit struct {
 	Template *unstructured.Unstructured
 	// Image is the node image of the new machines; empty where it is not known.
 	Image string
+	// ClientSide: kubectl apply without --server-side wrote the object.
+	ClientSide bool
 
 	versionPath, refPath []string
 }
@@ -177,7 +179,7 @@ func (u upgrade) objects() []*unstructured.Unstructured {
 func controlPlaneEdit(object *contract.Object, to string) (upgradeEdit, error) {
 	edit := upgradeEdit{
 		Kind: object.GroupVersionKind(), Namespace: object.GetNamespace(), Name: object.GetName(),
-		From: object.DesiredVersion(), To: to, versionPath: []string{"spec", "version"},
+		From: object.DesiredVersion(), To: to, versionPath: []string{"spec", "version"}, ClientSide: appliedByClient(object.GetManagedFields()),
 	}
 	if edit.From == "" {
 		return edit, fmt.Errorf("%s has no spec.version, so its provider cannot be asked for an upgrade in this way; see the provider's own documentation", edit.title())
@@ -199,7 +201,7 @@ func deploymentEdit(deployment clusterv1.MachineDeployment, to string) upgradeEd
 	reference := deployment.Spec.Template.Spec.InfrastructureRef
 	return upgradeEdit{
 		Kind: machineDeploymentKind, Namespace: deployment.Namespace, Name: deployment.Name,
-		From: deployment.Spec.Template.Spec.Version, To: to,
+		From: deployment.Spec.Template.Spec.Version, To: to, ClientSide: appliedByClient(deployment.ManagedFields),
 		Ref:         map[string]any{"apiGroup": reference.APIGroup, "kind": reference.Kind, "name": reference.Name},
 		OldTemplate: reference.Name, NewTemplate: reference.Name,
 		versionPath: []string{"spec", "template", "spec", "version"}, refPath: []string{"spec", "template", "spec", "infrastructureRef"},

@@ -9,6 +9,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 )
 
 // explainAll prints why each of some members is not done.
@@ -72,6 +78,44 @@ func TestWhyAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "chains/other-provider.json", out.String())
+}
+
+// A hook that keeps the quorum of etcd is not to be taken away, and a MachineHealthCheck says
+// by its reason what keeps it from having machines replaced.
+func TestRemedies(t *testing.T) {
+	f, _ := chainFamily(t, "testdata/chains/etcd-member-sick.yaml")
+	machine := f.controlPlaneMachines()[0]
+	machine.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+	healthCheck := &unstructured.Unstructured{}
+	healthCheck.SetGroupVersionKind(machineHealthCheckKind)
+	healthCheck.SetName("checks")
+	orphaned := f
+	orphaned.ControlPlane = nil
+	kcpHook := controlplanev1.PreTerminateHookCleanupAnnotation
+	for name, test := range map[string]struct {
+		family          family
+		hook            string
+		reason          string
+		want, unwelcome string
+	}{
+		"the hook of the control plane": {f, kcpHook, clusterv1.WaitingForPreTerminateHookReason, "slipway why kubeadmcontrolplane/", "away yourself"},
+		"its control plane is gone":     {orphaned, kcpHook, clusterv1.WaitingForPreTerminateHookReason, "make sure that the member has left etcd", "slipway why"},
+		"a hook of somebody else":       {f, clusterv1.PreDrainDeleteHookAnnotationPrefix + "/x", clusterv1.WaitingForPreDrainHookReason, "take it away yourself", "etcd"},
+		"too many":                      {f, "", clusterv1.TooManyUnhealthyReason, "raise spec.remediation.triggerIf", "templateRef"},
+		"too few":                       {f, "", clusterv1.TooFewUnhealthyReason, "lower it", "raise"},
+		"no template":                   {f, "", clusterv1.RemediationTemplateNotFoundReason, "templateRef", "triggerIf"},
+		"out of sight":                  {f, "", "InternalError", "kubectl describe machinehealthcheck checks", "triggerIf"},
+	} {
+		last := link{member: member{Kind: machineHealthCheckKind.Kind, Object: healthCheck}, Condition: metav1.Condition{Reason: test.reason}}
+		if test.hook != "" {
+			machine.Annotations = map[string]string{test.hook: ""}
+			last.member = ofMachine(machine)
+		}
+		got := strings.Join(remedies{family: test.family, managementID: "m1"}.next(last), "\n")
+		if !strings.Contains(got, test.want) || strings.Contains(got, test.unwelcome) {
+			t.Errorf("%s: the next steps are\n%s\nwant %q and not %q", name, got, test.want, test.unwelcome)
+		}
+	}
 }
 
 func chainFamily(t *testing.T, path string) (family, time.Time) {

@@ -14,6 +14,7 @@
 //	SLIPWAY_E2E_TALK_VERSION  version for the manifests of examples/talk (default: SLIPWAY_E2E_VERSION); v1.36.3 takes them as they stand
 //	SLIPWAY_E2E_KILLS         how often the kill test kills (default 20)
 //	SLIPWAY_E2E_SEED          its seed (default: one that it prints)
-//	SLIPWAY_E2E_UPGRADE       anything: also the tests that take long, of upgrades from v1.36.3 to v1.37.1 and of faults in them
+//	SLIPWAY_E2E_UPGRADE       anything: also the tests that take long, of upgrades from v1.36.3 to v1.37.1, of faults in them, and of five
+//	                          control planes; "make e2e-long" sets it, and builds the images of both versions before
 //	SLIPWAY_E2E_IDS           file that the ids of management clusters, and their data directories, are appended to (default: none)
 package e2e

@@ -57,7 +57,7 @@ func TestTalk(t *testing.T) {
 	manifests := talkManifests(t, setting("SLIPWAY_E2E_TALK_VERSION", version))
 	rand.Shuffle(len(manifests), func(i, j int) { manifests[i], manifests[j] = manifests[j], manifests[i] })
 	for _, manifest := range manifests {
-		m.mustKubectl(manifest, "apply", "-f", "-")
+		m.mustKubectl(manifest, "apply", "--server-side", "-f", "-")
 		first, _, _ := strings.Cut(manifest[strings.Index(manifest, "kind: ")+len("kind: "):], "\n")
 		t.Logf("applied %s", first)
 	}

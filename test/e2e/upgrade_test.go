@@ -36,7 +36,7 @@ func TestUpgrade(t *testing.T) {
 	needUpgrade(t)
 	m := startManagement(t)
 	before := m.mustObjects()
-	m.mustKubectl("", "apply", "-f", talkFile("1-cluster.yaml"), "-f", talkFile("2-docker-cluster.yaml"), "-f", talkFile("3-control-plane.yaml"),
+	m.mustKubectl("", "apply", "--server-side", "-f", talkFile("1-cluster.yaml"), "-f", talkFile("2-docker-cluster.yaml"), "-f", talkFile("3-control-plane.yaml"),
 		"-f", talkFile("4-workers.yaml"), "-f", talkFile("5-network.yaml"))
 	w := m.awaitCluster(keyOf("demo"), 3, 1)
 	w.expectVoters(t, 3)
@@ -100,20 +100,48 @@ func TestUpgradeCommand(t *testing.T) {
 	m.must("delete", "cluster", "one", "--wait")
 }
 
-// plannedMachines are what slipway plan says would be done to Machines, in order.
+// plannedMachines are what slipway plan says would be done to Machines, in order. Applying the file names the same manager.
 func (m *management) plannedMachines(file string) []string {
 	m.t.Helper()
 	var printed struct {
-		Actions []struct{ Verb, Kind, Name string }
+		Actions []struct {
+			Do, Target string
+			Invented   bool
+		}
+		Reached []struct {
+			Text    string
+			Settled bool
+		}
+		Notes []string
 	}
-	if err := json.Unmarshal([]byte(m.must("plan", "-f", file, "-o", "json")), &printed); err != nil {
+	answer := m.must("plan", "-f", file, "--field-manager", "upgrade", "--force-conflicts", "-o", "json")
+	if err := json.Unmarshal([]byte(answer), &printed); err != nil {
 		m.t.Fatal(err)
 	}
 	var planned []string
 	for _, action := range printed.Actions {
-		if action.Kind == "Machine" && (action.Verb == "create" || action.Verb == "delete") {
-			planned = append(planned, action.Verb+" "+action.Name)
+		name, isMachine := strings.CutPrefix(action.Target, "Machine default/")
+		if !isMachine || (action.Do != "create" && action.Do != "delete") {
+			continue
 		}
+		planned = append(planned, action.Do+" "+name)
+		if action.Invented {
+			m.t.Errorf("slipway plan does not know the name of %s, whose owner is there", name)
+		}
+	}
+	for _, reached := range printed.Reached {
+		if !reached.Settled {
+			m.t.Errorf("slipway plan does not see the end: %s", reached.Text)
+		}
+	}
+	for _, note := range printed.Notes {
+		if strings.Contains(note, "not looked at") || strings.Contains(note, "could not be asked") {
+			m.t.Errorf("slipway plan has not seen all: %s", note)
+		}
+	}
+	// Three machines come and three go; with none found, nothing would be compared.
+	if len(planned) != 6 {
+		m.t.Errorf("slipway plan tells of %d Machines that are made or deleted; want 6:\n%s", len(planned), answer)
 	}
 	return planned
 }
