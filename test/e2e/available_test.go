@@ -102,7 +102,7 @@ func TestAvailable(t *testing.T) {
 		w.expectVoters(t, 1)
 		fresh.expect(0, time.Second)
 	})
-	m.step("settled", m.testSettled)
+	m.step("settled", w.testSettled)
 	m.sees()
 	m.must("delete", "cluster", key.Name, "--wait")
 	m.expectNothingLeft(before)

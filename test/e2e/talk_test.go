@@ -70,7 +70,7 @@ func TestTalk(t *testing.T) {
 	m.step("pods", w.testPods)
 	m.mustKubectl("", "scale", "machinedeployment", "demo-workers", "--replicas=1")
 	m.awaitCluster(w.key, 1, 1)
-	m.step("settled", m.testSettled)
+	m.step("settled", w.testSettled)
 
 	if orphans := m.must("status"); strings.Contains(strings.ToLower(orphans), "orphan") {
 		t.Errorf("slipway status tells of orphans: %s", orphans)
@@ -302,7 +302,8 @@ func (w *workload) pods(t *testing.T, app string) []corev1.Pod {
 
 // testSettled sees that nobody writes to the objects of a cluster that is as it should be, and that no controller acts,
 // with or without effect.
-func (m *management) testSettled(t *testing.T) {
+func (w *workload) testSettled(t *testing.T) {
+	m := w.m
 	versions := func() map[string]string {
 		found := map[string]string{}
 		for _, kind := range kinds {
@@ -337,7 +338,7 @@ func (m *management) testSettled(t *testing.T) {
 		return strings.Join(changed, ", ")
 	})
 	cluster := &clusterv1.Cluster{}
-	if err := m.api.Get(t.Context(), keyOf("demo"), cluster); err != nil {
+	if err := m.api.Get(t.Context(), w.key, cluster); err != nil {
 		t.Fatal(err)
 	}
 	text, _ := json.Marshal(cluster.Status.Conditions)

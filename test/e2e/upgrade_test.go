@@ -74,7 +74,7 @@ func TestUpgrade(t *testing.T) {
 		}
 		w.expectAddons(t, talkTo)
 	})
-	m.step("settled", m.testSettled)
+	m.step("settled", w.testSettled)
 	m.sees()
 	stay := append(remains(m.mustObjects()), before...)
 	m.mustKubectl("", "delete", "cluster", "demo", "--timeout=4m")
