@@ -84,6 +84,9 @@ type Client struct {
 	recorded   record
 	// confined is set once the host has refused a privileged container.
 	confined atomic.Bool
+	// loaded are the digests of the configurations that load balancers have loaded, by container ID: nobody else loads one,
+	// and to read a digest anew for every look at a cluster would cost more than all the rest of it.
+	loaded sync.Map
 }
 
 // New connects to the engine and asks it for its version. It gives *EngineUnavailableError within seconds when none

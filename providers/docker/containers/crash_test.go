@@ -50,11 +50,17 @@ func TestUpdateThatIsCutShort(t *testing.T) {
 	}
 }
 
-// What a load balancer has loaded is read only while it runs; where that fails, it can still be deleted.
+// What a load balancer has loaded is read once by a process, and only while it runs; where that fails, it can still be
+// deleted.
 func TestUnreadableDigest(t *testing.T) {
 	engine := newMemoryEngine(t)
 	c := engine.client(Options{})
 	balancer := mustCreateBalancer(t, c, LoadBalancerSpec{Config: "A"})
+	before := engine.count("/archive")
+	if seen, err := c.LoadBalancer(t.Context(), demo); err != nil || seen.ConfigDigest != ConfigDigest("A") || engine.count("/archive") != before {
+		t.Errorf("load balancer is %+v, %v, read %d times more", seen, err, engine.count("/archive")-before)
+	}
+	c = engine.client(Options{}) // after a restart
 	engine.broken = func(call string) (int, string) {
 		if strings.HasSuffix(call, "/archive") {
 			return 500, "input/output error"

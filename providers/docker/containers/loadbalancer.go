@@ -193,6 +193,7 @@ func (c *Client) loadConfig(ctx context.Context, id string, cluster Key, config,
 	if check.ExitCode != 0 {
 		return &LoadBalancerConfigError{Cluster: cluster, Output: alerts(string(check.Stderr) + string(check.Stdout))}
 	}
+	c.loaded.Delete(id)
 	if err := c.writeArchive(ctx, id, digestPath, 0o644, nil); err != nil {
 		return err
 	}
@@ -202,7 +203,11 @@ func (c *Client) loadConfig(ctx context.Context, id string, cluster Key, config,
 	if _, err := c.api.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "SIGHUP"}); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	return c.writeArchive(ctx, id, digestPath, 0o644, []byte(digest+"\n"))
+	if err := c.writeArchive(ctx, id, digestPath, 0o644, []byte(digest+"\n")); err != nil {
+		return err
+	}
+	c.loaded.Store(id, digest)
+	return nil
 }
 
 // alerts is what HAProxy objects to, out of what it says.

@@ -228,11 +228,16 @@ func (c *Client) loadBalancer(ctx context.Context, cluster Key) (LoadBalancer, e
 // loadedDigest is the digest that the last update left in a load balancer. One that cannot be read counts as none: the
 // configuration is then loaded again, and a load balancer whose file system is broken can still be deleted.
 func (c *Client) loadedDigest(ctx context.Context, id string) string {
-	digest, err := c.readArchive(ctx, id, digestPath)
+	if known, ok := c.loaded.Load(id); ok {
+		return known.(string)
+	}
+	content, err := c.readArchive(ctx, id, digestPath)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(digest))
+	digest := strings.TrimSpace(string(content))
+	c.loaded.Store(id, digest)
+	return digest
 }
 
 // owned selects what this management cluster made.

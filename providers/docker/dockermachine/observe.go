@@ -223,8 +223,10 @@ func (o *observer) observeInside(ctx context.Context, reader engine.Reader, dock
 	seen := o.looks.last(key, snapshot.Container.Value)
 	defer func() { o.looks.keep(key, seen) }()
 	boot, err := seen.booted, error(nil)
-	if !boot.Ready {
-		boot, err = docker.Booted(ctx, key)
+	if !boot.Ready && (!o.waiter.isWaiting(key, "boot") || reader.Now().Sub(seen.at) >= lookEvery) {
+		if boot, err = docker.Booted(ctx, key); err == nil {
+			seen.booted, seen.at = boot, reader.Now()
+		}
 	}
 	snapshot.Boot = known(boot, err, reader.Now())
 	if err != nil || !boot.Ready {
@@ -234,7 +236,6 @@ func (o *observer) observeInside(ctx context.Context, reader engine.Reader, dock
 		o.waiter.begin(key, "boot", func(ctx context.Context) error { return docker.WaitBooted(ctx, key) })
 		return
 	}
-	seen.booted = boot
 	network, err := o.missingNetwork(ctx, docker, snapshot.Container.Value)
 	snapshot.NetworkImage = known(network, err, reader.Now())
 	if len(wantedImages(*snapshot)) > 0 {

@@ -90,8 +90,8 @@ func (w *waiter) isWaiting(machine engine.Key, what string) bool {
 	return w.waiting[waitKey{machine, what}]
 }
 
-// lookEvery is how often a bootstrap under way is looked at for how far it is; its end is
-// told by a wait.
+// lookEvery is how often a boot or a bootstrap under way is looked at for how far it is; its
+// end is told by a wait.
 const lookEvery = time.Second
 
 // looks remember what was last seen inside of machines that come up: each look is a
@@ -106,11 +106,12 @@ type look struct {
 	// container and started are of which run this was seen.
 	container string
 	started   time.Time
-	// booted is set once the node has booted: it stays so for the run.
+	// booted is how far the node has booted; once it has, it stays so for the run.
 	booted containers.Boot
-	// bootstrap was seen at the time given.
+	// bootstrap is seen once it has booted.
 	bootstrap cloudconfig.State
-	at        time.Time
+	// at is when the one of the two that was looked at last was seen.
+	at time.Time
 }
 
 // last is what was seen in this run of the machine's container; the zero value otherwise.
