@@ -20,8 +20,13 @@ import (
 	connecting "github.com/slipway-project/slipway/workload"
 )
 
-// rolloutLimit bounds the replacement of three control-plane machines.
-const rolloutLimit = 8 * time.Minute
+const (
+	// rolloutLimit bounds the replacement of three control-plane machines.
+	rolloutLimit = 8 * time.Minute
+	// gapLimit is how long the API may give no answer. The aim is a second, which make bench-upgrade measures; a test has to
+	// bear a host that does other things too.
+	gapLimit = 3 * time.Second
+)
 
 // checks are health checks of a cluster made by slipway create cluster, with times that a test can wait for.
 const checks = `apiVersion: cluster.x-k8s.io/v1beta2
@@ -65,8 +70,8 @@ func TestAvailable(t *testing.T) {
 		m.mustKubectl("", "scale", "kubeadmcontrolplane", controlPlane.Name, "--replicas=3")
 		m.awaitCluster(key, 3, 1)
 		w.expectVoters(t, 3)
-		fresh.expect(0, time.Second)
-		same.expect(0, time.Second)
+		fresh.expect(0, gapLimit)
+		same.expect(0, gapLimit)
 	})
 	m.step("replace", func(t *testing.T) {
 		old := w.controlPlaneMachines(t)
@@ -80,8 +85,8 @@ func TestAvailable(t *testing.T) {
 		})
 		m.awaitCluster(key, 3, 1)
 		w.expectVoters(t, 3)
-		fresh.expect(0, time.Second)
-		same.expect(0, time.Second)
+		fresh.expect(0, gapLimit)
+		same.expect(0, gapLimit)
 	})
 	m.mustKubectl(fmt.Sprintf(checks, key.Name), "apply", "-f", "-")
 	m.step("worker killed", func(t *testing.T) {
@@ -100,7 +105,7 @@ func TestAvailable(t *testing.T) {
 		m.mustKubectl("", "scale", "kubeadmcontrolplane", controlPlane.Name, "--replicas=1")
 		m.awaitCluster(key, 1, 1)
 		w.expectVoters(t, 1)
-		fresh.expect(0, time.Second)
+		fresh.expect(0, gapLimit)
 	})
 	m.step("settled", w.testSettled)
 	m.sees()

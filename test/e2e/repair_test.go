@@ -60,7 +60,7 @@ func TestFaultsWhileUpgraded(t *testing.T) {
 		m.must("upgrade", "cluster", key.Name, "--to", talkTo, "--wait")
 		m.awaitCluster(key, 3, 1)
 		w.expectVoters(t, 3)
-		fresh.expect(0, time.Second)
+		fresh.expect(0, gapLimit)
 	})
 	m.step("leader of etcd killed", func(t *testing.T) {
 		m.must("rollout", "restart", controlPlane)
