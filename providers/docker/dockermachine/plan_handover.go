@@ -27,7 +27,7 @@ const handoverAttempts = 3
 
 // handoverMark puts the hook on the Machine of a control plane that has been bootstrapped.
 func handoverMark(s Snapshot) (plan.Action, bool) {
-	if _, there := s.Machine.Annotations[handoverHook]; there || !machines.IsControlPlane(s.Machine) || !bootstrapped(s.DockerMachine) {
+	if hookHeld(s) || !machines.IsControlPlane(s.Machine) || !bootstrapped(s.DockerMachine) {
 		return nil, false
 	}
 	intent := plan.Partial(machineKind, s.Machine)
@@ -38,7 +38,7 @@ func handoverMark(s Snapshot) (plan.Action, bool) {
 // handover is what to do for a Machine that is being deleted, whose DockerMachine is not yet.
 func handover(s Snapshot) plan.Decision {
 	going := plan.Wait("MachineDeleting", fmt.Sprintf("Machine %s is being deleted", s.Machine.Name))
-	if _, held := s.Machine.Annotations[handoverHook]; !held {
+	if !hookHeld(s) {
 		return going
 	}
 	if why := nothingToHandOver(s); why != "" {
@@ -68,6 +68,15 @@ func nothingToHandOver(s Snapshot) string {
 	default:
 		return ""
 	}
+}
+
+// hookHeld reports that the hook is on the Machine.
+func hookHeld(s Snapshot) bool {
+	if s.Machine == nil {
+		return false
+	}
+	_, held := s.Machine.Annotations[handoverHook]
+	return held
 }
 
 func releaseHook(s Snapshot, reason string) plan.Action {
