@@ -231,6 +231,30 @@ func TestEtcdThatHangs(t *testing.T) {
 	}
 }
 
+// One member that hangs is told of, and makes the look take little longer.
+func TestEtcdOfWhichOneHangs(t *testing.T) {
+	m := startMembers(t, "a")
+	store := &secrets{}
+	store.setPair("demo-etcd", m.authority)
+	times := quick
+	times.etcdDial, times.etcdLook, times.etcdLate = time.Minute, time.Minute, 100*time.Millisecond
+	hangs := silent(t)
+	c := connectedTo(t, store, times, func(ctx context.Context, pod string, port int) (net.Conn, error) {
+		if pod == "etcd-b" {
+			return hangs(ctx, pod, port)
+		}
+		return m.dial(ctx, pod, port)
+	})
+	begun := time.Now()
+	view := m.seen(c, "a is healthy", healthy(1), "a", "b")
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if answer := view.Answers["b"]; len(view.Answers) != 2 || answer.Err != "the member in Pod kube-system/etcd-b has not answered yet" {
+		t.Errorf("seen: %+v", view.Answers)
+	}
+}
+
 func TestEtcdIdleConnectionsAreClosed(t *testing.T) {
 	m := startMembers(t, "a", "b")
 	c := m.connect()
