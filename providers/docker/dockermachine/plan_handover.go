@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/conditions"
 	"github.com/slipway-project/slipway/machines"
@@ -51,6 +54,22 @@ func handover(s Snapshot) plan.Decision {
 	return plan.Act("HandingOver", "",
 		operate(operations.StopAPIServer{On: plan.RefTo(kind, s.DockerMachine), Machine: key(s)}, "its clients are to go to another control plane"),
 		releaseHook(s, "its API server has ended"))
+}
+
+// othersServing counts the control planes of a cluster that run beside a machine and are to
+// stay. One whose API server is told not to be well takes no clients; where nobody tells of
+// that, its node is enough.
+func othersServing(list []clusterv1.Machine, machine *clusterv1.Machine) int {
+	count := 0
+	for i := range list {
+		other := &list[i]
+		told := conditions.Find(other.Status.Conditions, controlplanev1.APIServerPodHealthyCondition)
+		if other.UID != machine.UID && !machines.Deleting(other) && machines.IsControlPlane(other) && other.Status.NodeRef.IsDefined() &&
+			(told == nil || told.Status == metav1.ConditionTrue) {
+			count++
+		}
+	}
+	return count
 }
 
 // nothingToHandOver says why the deletion need not wait for the API server to end; empty
