@@ -78,7 +78,7 @@ func (e *etcdClients) look(ctx context.Context, nodes []string) (etcd.View, erro
 	for waiting := len(nodes); waiting > 0 || listing; {
 		select {
 		case <-enough:
-			return late(view, nodes), nil
+			return e.late(view, nodes), nil
 		case r := <-replies:
 			waiting--
 			view.Answers[r.node] = r.answer
@@ -111,10 +111,10 @@ func (e *etcdClients) look(ctx context.Context, nodes []string) (etcd.View, erro
 
 // late is a view with what to say of those that have not answered yet. A connection that is
 // being made goes on being made, and is there for the next look.
-func late(view etcd.View, nodes []string) etcd.View {
+func (e *etcdClients) late(view etcd.View, nodes []string) etcd.View {
 	for _, node := range nodes {
 		if _, answered := view.Answers[node]; !answered {
-			view.Answers[node] = etcd.Answer{Err: fmt.Sprintf("the member in Pod %s/%s has not answered yet", metav1.NamespaceSystem, etcdPod(node))}
+			view.Answers[node] = etcd.Answer{Err: e.trouble(node)}
 		}
 	}
 	return view
