@@ -144,7 +144,9 @@ func (w *world) busy() bool {
 	})
 }
 
-func (w *world) well(machine *clusterv1.Machine) bool { return w.whole[machine.Name] && !w.dead[machine.Name] }
+func (w *world) well(machine *clusterv1.Machine) bool {
+	return w.whole[machine.Name] && !w.dead[machine.Name]
+}
 
 // randomFleet is a control plane of one to five machines in any state, most of them well.
 func randomFleet(t *testing.T, random *rand.Rand) *world {
