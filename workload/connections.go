@@ -44,8 +44,11 @@ type timing struct {
 	requestTimeout, syncTimeout          time.Duration
 	probeFailures, failuresBeforeRefresh int
 	etcdDial, etcdCall, etcdLook         time.Duration
-	queriesPerSecond                     float32
-	burst                                int
+	// etcdLate is for how long members are waited for at least once the list is there; it is
+	// as long again as the list took where that is longer.
+	etcdLate         time.Duration
+	queriesPerSecond float32
+	burst            int
 }
 
 var usual = timing{
@@ -53,7 +56,7 @@ var usual = timing{
 	probeEvery: 10 * time.Second, probeTimeout: 5 * time.Second,
 	requestTimeout: 10 * time.Second, syncTimeout: 30 * time.Second,
 	probeFailures: 5, failuresBeforeRefresh: 3,
-	etcdDial: 6 * time.Second, etcdCall: 3 * time.Second, etcdLook: 7500 * time.Millisecond,
+	etcdDial: 6 * time.Second, etcdCall: 3 * time.Second, etcdLook: 7500 * time.Millisecond, etcdLate: 2 * time.Second,
 	queriesPerSecond: 20, burst: 30,
 }
 

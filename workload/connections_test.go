@@ -84,7 +84,7 @@ var quick = timing{
 	probeEvery: 10 * time.Millisecond, probeTimeout: 200 * time.Millisecond,
 	requestTimeout: 2 * time.Second, syncTimeout: 5 * time.Second,
 	probeFailures: 5, failuresBeforeRefresh: 2, queriesPerSecond: 1000, burst: 1000,
-	etcdDial: 2 * time.Second, etcdCall: time.Second, etcdLook: 3 * time.Second,
+	etcdDial: 2 * time.Second, etcdCall: time.Second, etcdLook: 3 * time.Second, etcdLate: time.Second,
 }
 
 func connections(t *testing.T, secrets *secrets, timing timing) (*Connections, <-chan engine.WorkloadEvent) {

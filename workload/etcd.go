@@ -29,7 +29,8 @@ import (
 const apiServerPort = 6443
 
 // Etcd asks the etcd members on the Nodes named, all at the same time; eight seconds is the
-// most it takes. What a member answers, or why it does not, is an answer of the view. The
+// most it takes, and where the list is had sooner the others are not waited for as long: one
+// that hangs would make every look slow. What a member answers, or why it does not, is an answer of the view. The
 // list of members is from the first voter that has a leader and gives it; where none does,
 // the error says why, and the view has the answers alone. Without a connection, and while
 // the last probe of it failed, the error is engine.ErrNotConnected with its cause.
@@ -72,8 +73,12 @@ func (e *etcdClients) look(ctx context.Context, nodes []string) (etcd.View, erro
 	var able []string // those that may give the list and were not asked for it yet
 	var unable error
 	listing := false
+	began := time.Now()
+	var enough <-chan time.Time // set when the list is there
 	for waiting := len(nodes); waiting > 0 || listing; {
 		select {
+		case <-enough:
+			return e.late(view, nodes), nil
 		case r := <-replies:
 			waiting--
 			view.Answers[r.node] = r.answer
@@ -88,6 +93,8 @@ func (e *etcdClients) look(ctx context.Context, nodes []string) (etcd.View, erro
 			listing = false
 			if view.Members = l.members; l.err != nil {
 				unable = l.err
+			} else {
+				enough = time.After(max(time.Since(began), e.timing.etcdLate))
 			}
 		}
 		if view.Members == nil && !listing && len(able) > 0 {
@@ -100,6 +107,17 @@ func (e *etcdClients) look(ctx context.Context, nodes []string) (etcd.View, erro
 		return view, noList(view, unable)
 	}
 	return view, nil
+}
+
+// late is a view with what to say of those that have not answered yet. A connection that is
+// being made goes on being made, and is there for the next look.
+func (e *etcdClients) late(view etcd.View, nodes []string) etcd.View {
+	for _, node := range nodes {
+		if _, answered := view.Answers[node]; !answered {
+			view.Answers[node] = etcd.Answer{Err: e.trouble(node)}
+		}
+	}
+	return view
 }
 
 // noList says why nobody gave the list of members.

@@ -231,6 +231,38 @@ func TestEtcdThatHangs(t *testing.T) {
 	}
 }
 
+// One member that hangs is told of, and makes the look take little longer.
+func TestEtcdOfWhichOneHangs(t *testing.T) {
+	m := startMembers(t, "a")
+	store := &secrets{}
+	store.setPair("demo-etcd", m.authority)
+	times := quick
+	times.etcdDial, times.etcdLook, times.etcdLate = 3*time.Second, time.Minute, 100*time.Millisecond
+	hangs := silent(t)
+	c := connectedTo(t, store, times, func(ctx context.Context, pod string, port int) (net.Conn, error) {
+		if pod == "etcd-b" {
+			return hangs(ctx, pod, port)
+		}
+		return m.dial(ctx, pod, port)
+	})
+	begun := time.Now()
+	view := m.seen(c, "a is healthy", healthy(1), "a", "b")
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if answer := view.Answers["b"]; len(view.Answers) != 2 || answer.Err != "the member in Pod kube-system/etcd-b does not answer in time" {
+		t.Errorf("seen: %+v", view.Answers)
+	}
+	// Once it is known what is wrong, that is said again and again.
+	const wrong = "port 2379 of Pod kube-system/etcd-b does not answer in time"
+	m.seen(c, wrong, func(view etcd.View, _ error) bool { return view.Answers["b"].Err == wrong }, "a", "b")
+	for range 5 {
+		if view, err := c.Etcd(t.Context(), demo, []string{"a", "b"}); err != nil || view.Answers["b"].Err != wrong {
+			t.Errorf("seen: %+v, %v", view.Answers, err)
+		}
+	}
+}
+
 func TestEtcdIdleConnectionsAreClosed(t *testing.T) {
 	m := startMembers(t, "a", "b")
 	c := m.connect()

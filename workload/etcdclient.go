@@ -63,6 +63,8 @@ type etcdNode struct {
 	client  *etcdClient
 	dialing *etcdDial
 	used    time.Time
+	// trouble is why the last connection could not be made; empty when it could.
+	trouble string
 }
 
 // etcdDial is the making of a connection, on which all wait who want it.
@@ -178,7 +180,10 @@ func (e *etcdClients) make(node string, there *etcdNode, dial *etcdDial) {
 	defer cancel()
 	dial.client, dial.err = e.open(ctx, node)
 	e.mu.Lock()
-	there.dialing = nil
+	there.dialing, there.trouble = nil, ""
+	if dial.err != nil {
+		there.trouble = portTrouble(dial.err, node, etcdPod(node), etcdPort)
+	}
 	kept := dial.err == nil && e.live.Err() == nil && e.byNode[node] == there
 	if kept {
 		there.client = dial.client
@@ -264,6 +269,17 @@ func (a alreadySecured) Info() grpccredentials.ProtocolInfo {
 }
 func (a alreadySecured) Clone() grpccredentials.TransportCredentials { return a }
 func (a alreadySecured) OverrideServerName(string) error             { return nil }
+
+// trouble says why there is no answer from a node yet: what was wrong the last time, so that
+// the same trouble has the same words in every look.
+func (e *etcdClients) trouble(node string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if there := e.byNode[node]; there != nil && there.trouble != "" {
+		return there.trouble
+	}
+	return e.callTrouble(context.DeadlineExceeded, node).Error()
+}
 
 // drop closes a connection, and makes the next call make a new one.
 func (e *etcdClients) drop(member *etcdClient) {

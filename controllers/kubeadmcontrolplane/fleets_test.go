@@ -129,7 +129,8 @@ func (w *world) without(name string, id uint64) (voters, healthy int) {
 	return voters, healthy
 }
 
-// busy reports that a member is announced or learns, or is about to leave.
+// busy reports that a member is announced or learns, or is about to leave. The last one that
+// is well does not leave before another is.
 func (w *world) busy() bool {
 	for _, member := range w.members {
 		if member.Learner || member.Name == "" {
@@ -138,8 +139,13 @@ func (w *world) busy() bool {
 	}
 	return slices.ContainsFunc(w.machines, func(machine *clusterv1.Machine) bool {
 		listed := slices.ContainsFunc(w.members, func(member etcd.Member) bool { return member.Name == machine.Name })
-		return machine.DeletionTimestamp != nil && listed
+		last := w.well(machine) && !slices.ContainsFunc(w.machines, func(other *clusterv1.Machine) bool { return other != machine && w.well(other) })
+		return machine.DeletionTimestamp != nil && listed && !last
 	})
+}
+
+func (w *world) well(machine *clusterv1.Machine) bool {
+	return w.whole[machine.Name] && !w.dead[machine.Name]
 }
 
 // randomFleet is a control plane of one to five machines in any state, most of them well.

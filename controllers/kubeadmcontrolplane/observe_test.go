@@ -364,6 +364,42 @@ func TestWorkload(t *testing.T) {
 	}
 }
 
+// countingPods counts requests for single Pods.
+type countingPods struct {
+	client.Reader
+	gets int
+}
+
+func (c *countingPods) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if _, pod := object.(*corev1.Pod); pod {
+		c.gets++
+	}
+	return c.Reader.Get(ctx, key, object, options...)
+}
+
+// Pods that are labelled as kubeadm does it are read at once, others by name.
+func TestPodsAreReadAtOnce(t *testing.T) {
+	controlPlane, _, _ := beginnings()
+	machine := &clusterv1.Machine{}
+	machine.Status.NodeRef.Name = "n1"
+	s := Snapshot{ControlPlane: controlPlane, Machines: []*clusterv1.Machine{machine, {}}}
+	var there []client.Object
+	for i, part := range components(s) {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: podName(part, machine)}, Status: corev1.PodStatus{Phase: corev1.PodRunning}}
+		if i > 0 {
+			pod.Labels = map[string]string{"tier": "control-plane"}
+		}
+		there = append(there, pod)
+	}
+	reader, pods := &countingPods{Reader: holding(t, there...)}, map[string]*corev1.PodStatus{}
+	if err := observePods(t.Context(), reader, s, pods); err != nil {
+		t.Fatal(err)
+	}
+	if len(pods) != len(there) || reader.gets != 1 {
+		t.Errorf("%d of %d Pods are seen, %d asked for by name", len(pods), len(there), reader.gets)
+	}
+}
+
 // With an external etcd nobody asks for its members; what is not asked for is not known.
 func TestExternalEtcdIsNotAsked(t *testing.T) {
 	controlPlane, cluster, template := beginnings()

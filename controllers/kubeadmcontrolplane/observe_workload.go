@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/engine"
 	"github.com/slipway-project/slipway/etcd"
 	"github.com/slipway-project/slipway/plan"
@@ -133,20 +134,36 @@ func isInitialized(ctx context.Context, workload client.Reader) (bool, error) {
 	return true, nil
 }
 
+// observePods reads the static pods, all at once by the label that kubeadm gives them: four
+// requests a machine would take a second of what is allowed for a workload cluster, each
+// time. One that is not among them is asked for by its name.
 func observePods(ctx context.Context, workload client.Reader, s Snapshot, pods map[string]*corev1.PodStatus) error {
-	for _, machine := range s.Machines {
-		if !machine.Status.NodeRef.IsDefined() {
-			continue
-		}
+	nodes := slices.DeleteFunc(slices.Clone(s.Machines), func(machine *clusterv1.Machine) bool { return !machine.Status.NodeRef.IsDefined() })
+	if len(nodes) == 0 {
+		return nil
+	}
+	labelled := &corev1.PodList{}
+	if err := workload.List(ctx, labelled, client.InNamespace(metav1.NamespaceSystem), client.MatchingLabels{"tier": "control-plane"}); err != nil {
+		return fmt.Errorf("list Pods of the control plane: %w", err)
+	}
+	listed := map[string]*corev1.PodStatus{}
+	for i := range labelled.Items {
+		listed[labelled.Items[i].Name] = &labelled.Items[i].Status
+	}
+	for _, machine := range nodes {
 		for _, component := range components(s) {
-			key := client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: podName(component, machine)}
+			name := podName(component, machine)
+			if status, ok := listed[name]; ok {
+				pods[name] = status
+				continue
+			}
 			pod := &corev1.Pod{}
-			err := workload.Get(ctx, key, pod)
-			switch {
-			case err == nil:
-				pods[key.Name] = &pod.Status
-			case !apierrors.IsNotFound(err):
-				return fmt.Errorf("read Pod %s: %w", key, err)
+			found, err := readSystem(ctx, workload, "Pod", name, pod)
+			if err != nil {
+				return err
+			}
+			if found {
+				pods[name] = &pod.Status
 			}
 		}
 	}

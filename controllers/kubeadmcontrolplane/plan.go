@@ -86,7 +86,8 @@ func decide(s Snapshot) plan.Decision {
 	if certificates != nil && len(decision.Actions) == 0 {
 		decision = certificates.At(plan.Earliest(certificates.Recheck, decision.Recheck))
 	}
-	if len(decision.Actions) > 0 {
+	again := repeatsFailure(s, decision)
+	if len(decision.Actions) > 0 && !again {
 		return withMarks(s, decision)
 	}
 	kubeconfig := kubeconfigDecision(s)
@@ -97,6 +98,9 @@ func decide(s Snapshot) plan.Decision {
 	// nor is a label that the API refuses one not to tell how they are.
 	if changes := slices.Concat(marks(s), inPlaceChanges(s)); len(changes) > 0 {
 		return plan.Act("UpdatingMachines", "", changes...)
+	}
+	if again {
+		return decision
 	}
 	if kubeconfig != nil && certificates == nil {
 		decision = kubeconfig.At(plan.Earliest(kubeconfig.Recheck, decision.Recheck))
@@ -123,13 +127,30 @@ func marks(s Snapshot) []plan.Action {
 	return slices.Concat(conditionMarks(s), certificateMarks(s))
 }
 
-// withMarks has what is shown of the machines written before operations on etcd: those may
-// fail again and again, and nothing would be told meanwhile.
+// withMarks has what is shown of the machines written before what may take long or fails
+// again and again, so that it is told meanwhile: operations on etcd, and whatever comes after
+// a failure. Where it is a mark itself that fails, the rest goes on without.
 func withMarks(s Snapshot, decision plan.Decision) plan.Decision {
-	if slices.ContainsFunc(decision.Actions, func(action plan.Action) bool { _, operates := action.(plan.Operate); return operates }) {
-		decision.Actions = slices.Concat(conditionMarks(s), decision.Actions)
+	marks := conditionMarks(s)
+	if s.LastFailure == nil && !operates(decision) || slices.ContainsFunc(marks, func(mark plan.Action) bool { return failedLast(s, mark) }) {
+		return decision
 	}
+	decision.Actions = slices.Concat(marks, decision.Actions)
 	return decision
+}
+
+func operates(decision plan.Decision) bool {
+	return slices.ContainsFunc(decision.Actions, func(action plan.Action) bool { _, operates := action.(plan.Operate); return operates })
+}
+
+// repeatsFailure reports that a decision would try the operation on etcd again that failed
+// last. Members may be out of reach for long; all else that can be done then goes first.
+func repeatsFailure(s Snapshot, decision plan.Decision) bool {
+	return operates(decision) && slices.ContainsFunc(decision.Actions, func(action plan.Action) bool { return failedLast(s, action) })
+}
+
+func failedLast(s Snapshot, action plan.Action) bool {
+	return s.LastFailure != nil && s.LastFailure.Action == action.String()
 }
 
 // clusterMissing is what to say where there is no Cluster to serve.

@@ -34,10 +34,21 @@ func nodeNames(s Snapshot) []string {
 }
 
 // memberOf is the member of etcd that runs on a machine. kubeadm names it after the host,
-// as the kubelet names the Node; until the Node is known a host that is named after its
-// Machine is found all the same.
+// as the kubelet names the Node; until the Node is known it is found by the names that the
+// infrastructure gives for the host, or by the Machine's.
 func memberOf(s Snapshot, machine *clusterv1.Machine) (etcd.Member, bool) {
-	return s.Etcd.Value.On(cmp.Or(machine.Status.NodeRef.Name, machine.Name))
+	if node := machine.Status.NodeRef.Name; node != "" {
+		return s.Etcd.Value.On(node)
+	}
+	for _, address := range machine.Status.Addresses {
+		if address.Type != clusterv1.MachineHostName && address.Type != clusterv1.MachineInternalDNS {
+			continue
+		}
+		if member, ok := s.Etcd.Value.On(address.Address); ok {
+			return member, true
+		}
+	}
+	return s.Etcd.Value.On(machine.Name)
 }
 
 // held reports that a machine boots and its join is held, so that it has no part in the
@@ -171,7 +182,7 @@ func stray(s Snapshot, member etcd.Member) string {
 	if !member.Started() {
 		return "it has never started, and no Machine is joining"
 	}
-	for _, machine := range s.Machines {
+	for _, machine := range slices.Concat(s.Machines, s.Orphans) {
 		if found, ok := memberOf(s, machine); ok && found.ID == member.ID {
 			return ""
 		}

@@ -33,9 +33,13 @@ func hooked(s Snapshot) []*clusterv1.Machine {
 		_, kept := machine.Annotations[hook]
 		return !machines.Deleting(machine) || !kept
 	})
-	return slices.SortedFunc(slices.Values(going), func(a, b *clusterv1.Machine) int {
-		return cmp.Or(a.DeletionTimestamp.Compare(b.DeletionTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
+	return slices.SortedFunc(slices.Values(going), inOrderOfDeletion)
+}
+
+// inOrderOfDeletion compares machines on their way out: the one that was deleted first is
+// less.
+func inOrderOfDeletion(a, b *clusterv1.Machine) int {
+	return cmp.Or(a.DeletionTimestamp.Compare(b.DeletionTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
 // dropHook lets the host of a machine go.
@@ -59,7 +63,8 @@ func dropHooks(s Snapshot, reason string) []plan.Action {
 }
 
 // departures take the members of machines on their way out off etcd, one at a time, and
-// then let the hosts go; nil when no machine is held.
+// then let the hosts go; nil when no machine is held. One whose node takes long to drain is
+// no reason to keep the others.
 func departures(s Snapshot) *plan.Decision {
 	going := hooked(s)
 	if len(going) == 0 {
@@ -75,8 +80,14 @@ func departures(s Snapshot) *plan.Decision {
 		decision := plan.Act("ReleasingHosts", "", free...)
 		return &decision
 	}
-	decision := departure(s, going[0])
-	return &decision
+	var steps []step
+	for _, machine := range going {
+		steps = append(steps, func(s Snapshot) *plan.Decision {
+			decision := departure(s, machine)
+			return &decision
+		})
+	}
+	return inOrder(s, steps...)
 }
 
 // noReasonToKeep says why the host of a machine on its way out need not wait for anything;
@@ -119,19 +130,19 @@ func departure(s Snapshot, machine *clusterv1.Machine) plan.Decision {
 const handOverAttempts = 3
 
 // handOver has the member of a machine that leaves hand the leadership over; nil when it
-// does not lead, or cannot. It comes before everything else that a departure takes: only the
-// leader itself can hand over, and it is reached through the kubelet and the API server of
-// its machine, which others may end before the host goes. It changes no membership.
+// does not lead, or cannot be asked. It comes before everything else that a departure takes:
+// only the leader itself can hand over, and it is reached through the kubelet and the API
+// server of its machine, which others may end before the host goes. It changes no membership.
 func handOver(s Snapshot, machine *clusterv1.Machine) *plan.Decision {
 	if !stacked(s) || unseen(s) != "" {
 		return nil
 	}
 	member, found := memberOf(s, machine)
 	leader, known := s.Etcd.Value.Leader()
-	if !found || !known || leader.ID != member.ID || handOverFails(s) {
+	if !found || !known || leader.ID != member.ID || s.Etcd.Value.Answers[member.Name].Err != "" || handOverFails(s) {
 		return nil
 	}
-	heir, ok := newestHealthy(s, member)
+	heir, ok := newestHealthy(s, machine)
 	if !ok {
 		return nil
 	}
@@ -194,16 +205,19 @@ func otherHooks(machine *clusterv1.Machine) []string {
 	return others
 }
 
-// newestHealthy is the member that is to lead after another: the one on the newest machine
-// that stays, which is the last to be replaced.
-func newestHealthy(s Snapshot, leaving etcd.Member) (etcd.Member, bool) {
-	list := oldest(s.Machines)
-	slices.Reverse(list)
-	slices.SortStableFunc(list, func(a, b *clusterv1.Machine) int {
+// newestHealthy is the member that is to lead after that of a machine that leaves: the one on
+// the newest machine that stays, which is the last to be replaced. Where none stays it is
+// one that leaves later, so that no two hand the leadership to each other.
+func newestHealthy(s Snapshot, leaving *clusterv1.Machine) (etcd.Member, bool) {
+	heirs := slices.DeleteFunc(oldest(s.Machines), func(other *clusterv1.Machine) bool {
+		return other == leaving || machines.Deleting(other) && (!machines.Deleting(leaving) || inOrderOfDeletion(other, leaving) < 0)
+	})
+	slices.Reverse(heirs)
+	slices.SortStableFunc(heirs, func(a, b *clusterv1.Machine) int {
 		return cmp.Compare(rank(machines.Deleting(a)), rank(machines.Deleting(b)))
 	})
-	for _, machine := range list {
-		if member, ok := memberOf(s, machine); ok && member.ID != leaving.ID && s.Etcd.Value.Problem(member) == "" {
+	for _, machine := range heirs {
+		if member, ok := memberOf(s, machine); ok && s.Etcd.Value.Problem(member) == "" {
 			return member, true
 		}
 	}

@@ -21,27 +21,32 @@ import (
 // step is one thing to see to: it acts, waits, or has nothing to do and gives nil.
 type step func(Snapshot) *plan.Decision
 
-// inOrder is the first of some steps that acts. Where none does it is the first that
-// somebody has to help, else the first that waits, to be looked at again when the first of
-// all asks for it; nil where there is nothing to do.
+// inOrder is the first of some steps that acts; one that would try again what just failed
+// at etcd is put behind all others. Where none does it is the first that somebody has to
+// help, else the first that waits, to be looked at again when the first of all asks for it;
+// nil where there is nothing to do.
 func inOrder(s Snapshot, steps ...step) *plan.Decision {
-	var rests *plan.Decision
+	var rests, again *plan.Decision
 	var recheck time.Time
 	for _, next := range steps {
 		decided := next(s)
 		if decided == nil {
 			continue
 		}
-		if len(decided.Actions) > 0 {
+		switch {
+		case len(decided.Actions) > 0 && !repeatsFailure(s, *decided):
 			return decided
+		case len(decided.Actions) > 0:
+			again = cmp.Or(again, decided)
+			continue
 		}
 		recheck = plan.Earliest(recheck, decided.Recheck)
 		if rests == nil || (rests.Outcome.Kind == plan.Waiting && decided.Outcome.Kind == plan.Blocked) {
 			rests = decided
 		}
 	}
-	if rests == nil {
-		return nil
+	if again != nil || rests == nil {
+		return again
 	}
 	decision := rests.At(recheck)
 	return &decision
@@ -373,6 +378,9 @@ func notReadyForJoin(s Snapshot) []string {
 		problems = append(problems, fmt.Sprintf("Machine %s (%s)", machine.Name, strings.Join(lacks(s, machine), ", ")))
 	}
 	for _, machine := range oldest(deletingMembers(s)) {
+		if staysForSuccessor(s, machine) {
+			continue
+		}
 		problems = append(problems, fmt.Sprintf("Machine %s is being deleted, and is a member of etcd still", machine.Name))
 	}
 	for _, member := range s.Etcd.Value.Members {
@@ -399,6 +407,12 @@ func notReadyForJoin(s Snapshot) []string {
 		}
 	}
 	return append(problems, membersInOrder(s)...)
+}
+
+// staysForSuccessor reports that a machine on its way out is the only one on which the
+// control plane runs, so that it keeps its member until another has joined: see notYet.
+func staysForSuccessor(s Snapshot, machine *clusterv1.Machine) bool {
+	return serves(s, machine) && !slices.ContainsFunc(s.Machines, func(other *clusterv1.Machine) bool { return other != machine && serves(s, other) })
 }
 
 // settling is what is left when all machines are as asked for: to wait for those that come

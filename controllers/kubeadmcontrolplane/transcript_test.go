@@ -103,6 +103,18 @@ func TestTranscripts(t *testing.T) {
 			}
 			w.settle()
 		},
+		"all_deleted_by_hand": func(w *world) {
+			scale(w, 3)
+			for _, machine := range w.machines[:2] {
+				machine.DeletionTimestamp = &metav1.Time{Time: w.now}
+				w.say("somebody deletes %s", machine.Name)
+			}
+			w.plans()
+			machine := w.machines[2]
+			machine.DeletionTimestamp = &metav1.Time{Time: w.now}
+			w.say("and then %s", machine.Name)
+			w.settle()
+		},
 		"adoption": func(w *world) {
 			scale(w, 3)
 			w.orphans, w.machines = w.machines, nil

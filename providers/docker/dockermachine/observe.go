@@ -207,12 +207,7 @@ func observeOthers(ctx context.Context, reader engine.Reader, snapshot *Snapshot
 	if err != nil {
 		return err
 	}
-	for i := range list {
-		other := &list[i]
-		if other.UID != snapshot.Machine.UID && other.DeletionTimestamp == nil && machines.IsControlPlane(other) && other.Status.NodeRef.IsDefined() {
-			snapshot.OtherControlPlanes++
-		}
-	}
+	snapshot.OtherControlPlanes = othersServing(list, snapshot.Machine)
 	return nil
 }
 

@@ -284,6 +284,10 @@ func deletion(s Snapshot) plan.Decision {
 	if !s.Container.OK() {
 		return plan.Block("ContainerEngineUnavailable", s.Container.Err).At(s.Now.Add(engineRecheck))
 	}
+	if hookHeld(s) {
+		// Whoever deletes a DockerMachine before its Machine: nobody would take the hook off later.
+		return plan.Act(clusterv1.DeletingReason, "", releaseHook(s, "its DockerMachine is being deleted, and nobody could hand over any more"))
+	}
 	if madeFor, left := remains(s); left {
 		return plan.Act(clusterv1.DeletingReason, "", operate(operations.DeleteMachine{On: plan.RefTo(kind, s.DockerMachine), Machine: key(s), MadeFor: madeFor},
 			"its DockerMachine is being deleted"))

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	controlplanev1 "github.com/slipway-project/slipway/api/controlplane/v1beta2"
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
 	"github.com/slipway-project/slipway/conditions"
 	"github.com/slipway-project/slipway/machines"
@@ -27,7 +30,7 @@ const handoverAttempts = 3
 
 // handoverMark puts the hook on the Machine of a control plane that has been bootstrapped.
 func handoverMark(s Snapshot) (plan.Action, bool) {
-	if _, there := s.Machine.Annotations[handoverHook]; there || !machines.IsControlPlane(s.Machine) || !bootstrapped(s.DockerMachine) {
+	if hookHeld(s) || !machines.IsControlPlane(s.Machine) || !bootstrapped(s.DockerMachine) {
 		return nil, false
 	}
 	intent := plan.Partial(machineKind, s.Machine)
@@ -38,7 +41,7 @@ func handoverMark(s Snapshot) (plan.Action, bool) {
 // handover is what to do for a Machine that is being deleted, whose DockerMachine is not yet.
 func handover(s Snapshot) plan.Decision {
 	going := plan.Wait("MachineDeleting", fmt.Sprintf("Machine %s is being deleted", s.Machine.Name))
-	if _, held := s.Machine.Annotations[handoverHook]; !held {
+	if !hookHeld(s) {
 		return going
 	}
 	if why := nothingToHandOver(s); why != "" {
@@ -51,6 +54,22 @@ func handover(s Snapshot) plan.Decision {
 	return plan.Act("HandingOver", "",
 		operate(operations.StopAPIServer{On: plan.RefTo(kind, s.DockerMachine), Machine: key(s)}, "its clients are to go to another control plane"),
 		releaseHook(s, "its API server has ended"))
+}
+
+// othersServing counts the control planes of a cluster that run beside a machine and are to
+// stay. One whose API server is told not to be well takes no clients; where nobody tells of
+// that, its node is enough.
+func othersServing(list []clusterv1.Machine, machine *clusterv1.Machine) int {
+	count := 0
+	for i := range list {
+		other := &list[i]
+		told := conditions.Find(other.Status.Conditions, controlplanev1.APIServerPodHealthyCondition)
+		if other.UID != machine.UID && !machines.Deleting(other) && machines.IsControlPlane(other) && other.Status.NodeRef.IsDefined() &&
+			(told == nil || told.Status == metav1.ConditionTrue) {
+			count++
+		}
+	}
+	return count
 }
 
 // nothingToHandOver says why the deletion need not wait for the API server to end; empty
@@ -68,6 +87,15 @@ func nothingToHandOver(s Snapshot) string {
 	default:
 		return ""
 	}
+}
+
+// hookHeld reports that the hook is on the Machine.
+func hookHeld(s Snapshot) bool {
+	if s.Machine == nil {
+		return false
+	}
+	_, held := s.Machine.Annotations[handoverHook]
+	return held
 }
 
 func releaseHook(s Snapshot, reason string) plan.Action {
