@@ -133,7 +133,8 @@ func observeNodes(ctx context.Context, reader engine.Reader, snapshot *Snapshot)
 	nodes, err := workloads.Reader(ctx, cluster)
 	list := &corev1.NodeList{}
 	if err == nil {
-		err = nodes.List(ctx, list)
+		// Of each Node nothing is changed either.
+		err = nodes.List(ctx, list, client.UnsafeDisableDeepCopy)
 	}
 	// The probe is asked last: what was read while it stood was read from a cluster in sight.
 	probe := workloads.Probe(cluster)
