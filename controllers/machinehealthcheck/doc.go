@@ -22,12 +22,13 @@
 // remediate-machine; it has one of unhealthyMachineConditions for its time; its Node has
 // been deleted; it has no Node nodeStartupTimeoutSeconds after it was made, its Cluster's
 // infrastructure was ready and its control plane initialized, and, for a Machine of a
-// control plane, its bootstrap data was made, whichever was last (a join that is held until
-// others have joined takes none of that time); its Node
-// has one of unhealthyNodeConditions for its time. It is healthy when it has a Node and
-// none of these begins to hold. All others are unsettled: without a Node yet, with a time
-// limit running, or being deleted. Machine conditions are not looked at in a Machine that
-// is being deleted, which changes them; such a Machine counts, and gets no marks.
+// control plane, its bootstrap data was made, whichever was last; its Node has one of
+// unhealthyNodeConditions for its time. It is healthy when it has a Node and none of these
+// begins to hold. All others are unsettled: without a Node yet, with a time limit running, or
+// being deleted. A control plane holds the join of a Machine until others have joined: what
+// such a Machine shows, other than of its infrastructure, counts from when its bootstrap data
+// was made, too. Machine conditions are not looked at in a Machine that is being deleted,
+// which changes them; such a Machine counts, and gets no marks.
 //
 // Not healthy are for remediation.triggerIf all that are not known to be healthy. So a
 // replacement that does not come up counts against the next replacement.

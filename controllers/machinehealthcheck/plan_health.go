@@ -290,13 +290,22 @@ func machineConditions(s Snapshot, found verdict) verdict {
 	if machines.Deleting(found.machine) {
 		return found
 	}
+	turn, come := turnOf(found.machine)
 	for _, watched := range s.HealthCheck.Spec.Checks.UnhealthyMachineConditions {
 		seen := conditions.Find(found.machine.Status.Conditions, watched.Type)
 		if seen == nil || seen.Status != watched.Status || aboutUs(seen) {
 			continue
 		}
+		since := seen.LastTransitionTime.Time
+		if watched.Type != clusterv1.InfrastructureReadyCondition {
+			// All but the host waits for the turn.
+			if !come {
+				continue
+			}
+			since = latest(since, turn)
+		}
 		what := fmt.Sprintf("condition %s is %s since %s", seen.Type, seen.Status, at(seen.LastTransitionTime.Time))
-		if found = found.after(s, seen.LastTransitionTime.Time, seconds(watched.TimeoutSeconds), clusterv1.UnhealthyMachineReason, what); found.health == unhealthy {
+		if found = found.after(s, since, seconds(watched.TimeoutSeconds), clusterv1.UnhealthyMachineReason, what); found.health == unhealthy {
 			return found
 		}
 	}
@@ -324,8 +333,22 @@ func nodeConditions(s Snapshot, node *Node, found verdict) verdict {
 	return found
 }
 
-// startup bounds for how long a Machine may be without a Node. One of a control plane has
-// its turn to join, or to begin the cluster, when its bootstrap data is made.
+// turnOf is since when a Machine has its turn to join its control plane, or to begin it:
+// since its bootstrap data was made, for which it may have to wait. Other Machines have
+// theirs from the beginning, and one that has joined waits for none.
+func turnOf(machine *clusterv1.Machine) (since time.Time, come bool) {
+	if !machines.IsControlPlane(machine) || machine.Status.NodeRef.IsDefined() {
+		return time.Time{}, true
+	}
+	made := machine.Status.Initialization.BootstrapDataSecretCreated
+	changed := conditions.Find(machine.Status.Conditions, clusterv1.BootstrapConfigReadyCondition)
+	if made == nil || !*made || changed == nil {
+		return time.Time{}, false
+	}
+	return changed.LastTransitionTime.Time, true
+}
+
+// startup bounds for how long a Machine may be without a Node.
 func startup(s Snapshot, found verdict) verdict {
 	since := found.machine.CreationTimestamp.Time
 	for _, conditionType := range []string{clusterv1.InfrastructureReadyCondition, clusterv1.ControlPlaneInitializedCondition} {
@@ -333,15 +356,12 @@ func startup(s Snapshot, found verdict) verdict {
 			since = latest(since, met.LastTransitionTime.Time)
 		}
 	}
-	if machines.IsControlPlane(found.machine) {
-		made := found.machine.Status.Initialization.BootstrapDataSecretCreated
-		changed := conditions.Find(found.machine.Status.Conditions, clusterv1.BootstrapConfigReadyCondition)
-		if made == nil || !*made || changed == nil {
-			found.message = cmp.Or(found.message, "it waits for its bootstrap data, from which on the time for its Node to come counts")
-			return found
-		}
-		since = latest(since, changed.LastTransitionTime.Time)
+	turn, come := turnOf(found.machine)
+	if !come {
+		found.message = cmp.Or(found.message, "it waits for its bootstrap data, from which on the time for its Node to come counts")
+		return found
 	}
+	since = latest(since, turn)
 	what := "it has no Node since " + at(since)
 	timeout := startupTimeout(s.HealthCheck)
 	if timeout == 0 {
