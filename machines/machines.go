@@ -94,14 +94,15 @@ type Counters struct {
 	Replicas, Ready, Available, UpToDate int32
 }
 
-// Count counts machines.
+// Count counts machines. One on its way out is neither ready nor available, though its
+// conditions may not say so yet.
 func Count(list []*clusterv1.Machine) Counters {
 	counters := Counters{Replicas: int32(len(list))}
 	for _, machine := range list {
-		if conditions.Is(machine.Status.Conditions, clusterv1.ReadyCondition, metav1.ConditionTrue) {
+		if !Deleting(machine) && conditions.Is(machine.Status.Conditions, clusterv1.ReadyCondition, metav1.ConditionTrue) {
 			counters.Ready++
 		}
-		if conditions.Is(machine.Status.Conditions, clusterv1.AvailableCondition, metav1.ConditionTrue) {
+		if !Deleting(machine) && conditions.Is(machine.Status.Conditions, clusterv1.AvailableCondition, metav1.ConditionTrue) {
 			counters.Available++
 		}
 		if conditions.Is(machine.Status.Conditions, clusterv1.UpToDateCondition, metav1.ConditionTrue) {

@@ -249,6 +249,10 @@ func TestSets(t *testing.T) {
 	if got := Count(list); got != (Counters{Replicas: 4, Ready: 2, Available: 1, UpToDate: 1}) {
 		t.Errorf("counters %+v", got)
 	}
+	going := machine("going", 1, deleting, with(conditions.True(clusterv1.ReadyCondition, "R", ""), conditions.True(clusterv1.AvailableCondition, "R", "")))
+	if got := Count([]*clusterv1.Machine{going}); got != (Counters{Replicas: 1}) {
+		t.Errorf("counters of one on its way out: %+v", got)
+	}
 	if diff := cmp.Diff([]clusterv1.StatusVersion{{Version: "v1.36.3", Replicas: 1}, {Version: "v1.37.1", Replicas: 2}}, Versions(list)); diff != "" {
 		t.Errorf("versions (-want +got):\n%s", diff)
 	}

@@ -4,12 +4,11 @@ package machine
 
 import (
 	"context"
+	"fmt"
 	"slices"
-	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	clusterv1 "github.com/slipway-project/slipway/api/core/v1beta2"
@@ -26,12 +25,11 @@ const (
 
 // Controller is the Machine controller.
 func Controller() engine.Controller[Snapshot, clusterv1.MachineStatus] {
-	numbers := &revisionNumbers{seen: map[types.UID]string{}}
 	return engine.Controller[Snapshot, clusterv1.MachineStatus]{
 		Name: name, Kind: kind,
 		Inputs: []engine.Input{
 			engine.Subject(&clusterv1.Machine{}),
-			engine.Mapped(&clusterv1.Cluster{}, machinesOfCluster),
+			engine.Mapped(&clusterv1.Cluster{}, engine.WhenChanged(clusterFacts, machinesOfCluster)),
 			engine.Contract(roleBootstrap, machinesOfObject(func(m *clusterv1.Machine) clusterv1.ContractVersionedObjectReference {
 				return m.Spec.Bootstrap.ConfigRef
 			})),
@@ -39,8 +37,8 @@ func Controller() engine.Controller[Snapshot, clusterv1.MachineStatus] {
 				return m.Spec.InfrastructureRef
 			})),
 			engine.Contract(roleControlPlane, deletingMachinesOfControlPlane),
-			engine.Mapped(&clusterv1.MachineSet{}, numbers.whenChanged(machinesOfMachineSet)),
-			engine.Mapped(&clusterv1.MachineDeployment{}, numbers.whenChanged(machinesOfMachineDeployment)),
+			engine.Mapped(&clusterv1.MachineSet{}, engine.WhenChanged(revision, machinesOfMachineSet)),
+			engine.Mapped(&clusterv1.MachineDeployment{}, engine.WhenChanged(revision, machinesOfMachineDeployment)),
 			engine.Mapped(&clusterv1.MachineDrainRule{}, deletingMachinesOfDrainRule),
 			engine.WorkloadNodes(machinesOfNode),
 		},
@@ -115,36 +113,18 @@ func machinesOfMachineDeployment(ctx context.Context, reader engine.Reader, depl
 	})
 }
 
-// revisionNumbers remembers the revisions of MachineSets and MachineDeployments. Their
-// status changes with every Machine; to look at all the others each time would make the
-// work grow with the square of their number.
-type revisionNumbers struct {
-	mu   sync.Mutex
-	seen map[types.UID]string
+// revision is what counts of a MachineSet or a MachineDeployment.
+func revision(object client.Object) string {
+	return object.GetAnnotations()[clusterv1.RevisionAnnotation]
 }
 
-// whenChanged gives the keys of an object when its revision is another than it was.
-func (r *revisionNumbers) whenChanged(keys func(context.Context, engine.Reader, client.Object) []engine.Key) func(context.Context, engine.Reader, client.Object) []engine.Key {
-	return func(ctx context.Context, reader engine.Reader, object client.Object) []engine.Key {
-		if !r.changed(object) {
-			return nil
-		}
-		return keys(ctx, reader, object)
+// clusterFacts are what counts of a Cluster: its status otherwise tells of its Machines.
+func clusterFacts(object client.Object) string {
+	cluster, ok := object.(*clusterv1.Cluster)
+	if !ok {
+		return ""
 	}
-}
-
-func (r *revisionNumbers) changed(object client.Object) bool {
-	number := object.GetAnnotations()[clusterv1.RevisionAnnotation]
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	was, known := r.seen[object.GetUID()]
-	if object.GetDeletionTimestamp() != nil {
-		// Its Machines go too, and it need not be remembered for ever.
-		delete(r.seen, object.GetUID())
-		return false
-	}
-	r.seen[object.GetUID()] = number
-	return !known || was != number
+	return fmt.Sprint(cluster.Generation, cluster.DeletionTimestamp != nil, isTrue(cluster.Status.Initialization.ControlPlaneInitialized))
 }
 
 // machinesOfNode is the Machine of a Node; all of a cluster's when the connection to

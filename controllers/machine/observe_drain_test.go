@@ -17,7 +17,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -221,33 +220,32 @@ func TestObserveRevisions(t *testing.T) {
 	}
 }
 
-// TestRevisionNumbers: Machines are looked at when the number changes, and not whenever the
-// status of their MachineSet does.
-func TestRevisionNumbers(t *testing.T) {
-	yes := true
-	owned := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "m", OwnerReferences: []metav1.OwnerReference{{Kind: "MachineSet", Name: "set", UID: "set-uid", Controller: &yes}}}}
-	labelled := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "n", Labels: map[string]string{clusterv1.MachineDeploymentNameLabel: "deployment"}}}
-	reader := managementWith(t, owned, labelled)
-	set := &clusterv1.MachineSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "set", UID: "set-uid", Annotations: map[string]string{clusterv1.RevisionAnnotation: "1"}}}
-	deployment := &clusterv1.MachineDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "deployment", UID: "d-uid"}}
-	numbers := &revisionNumbers{seen: map[types.UID]string{}}
-	ofSet, ofDeployment := numbers.whenChanged(machinesOfMachineSet), numbers.whenChanged(machinesOfMachineDeployment)
-	count := func(what string, got, want int) {
-		t.Helper()
-		if got != want {
-			t.Errorf("%s: %d Machines are looked at, want %d", what, got, want)
-		}
+// TestWhatCounts: Machines are looked at when what they depend on changes, and not whenever
+// the status of their MachineSet or their Cluster does.
+func TestWhatCounts(t *testing.T) {
+	set := &clusterv1.MachineSet{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{clusterv1.RevisionAnnotation: "1"}}}
+	other := set.DeepCopy()
+	other.Status.Replicas = new(int32(3))
+	if revision(set) != revision(other) {
+		t.Error("the status of a MachineSet counts")
 	}
-	count("first seen", len(ofSet(t.Context(), reader, set)), 1)
-	count("seen again", len(ofSet(t.Context(), reader, set)), 0)
-	set.Annotations[clusterv1.RevisionAnnotation] = "2"
-	count("another number", len(ofSet(t.Context(), reader, set)), 1)
-	count("a deployment", len(ofDeployment(t.Context(), reader, deployment)), 1)
-	deployment.Annotations = map[string]string{clusterv1.RevisionAnnotation: "2"}
-	count("its first number", len(ofDeployment(t.Context(), reader, deployment)), 1)
-	set.DeletionTimestamp = &metav1.Time{Time: time.Now()}
-	count("deleted", len(ofSet(t.Context(), reader, set)), 0)
-	if _, kept := numbers.seen["set-uid"]; kept {
-		t.Error("what is deleted is remembered for ever")
+	other.Annotations[clusterv1.RevisionAnnotation] = "2"
+	if revision(set) == revision(other) {
+		t.Error("the revision of a MachineSet does not count")
+	}
+	for name, test := range map[string]struct {
+		change func(*clusterv1.Cluster)
+		counts bool
+	}{
+		"counters":    {func(c *clusterv1.Cluster) { c.Status.Workers = &clusterv1.WorkersStatus{Replicas: new(int32(3))} }, false},
+		"spec":        {func(c *clusterv1.Cluster) { c.Generation++ }, true},
+		"deletion":    {func(c *clusterv1.Cluster) { c.DeletionTimestamp = &metav1.Time{Time: time.Now()} }, true},
+		"initialized": {func(c *clusterv1.Cluster) { c.Status.Initialization.ControlPlaneInitialized = new(true) }, true},
+	} {
+		before, after := &clusterv1.Cluster{}, &clusterv1.Cluster{}
+		test.change(after)
+		if counts := clusterFacts(before) != clusterFacts(after); counts != test.counts {
+			t.Errorf("%s: counts %t, want %t", name, counts, test.counts)
+		}
 	}
 }

@@ -119,10 +119,12 @@ func machinesUpToDate(s Snapshot, outcome plan.Outcome) metav1.Condition {
 func upToDateMembers(s Snapshot, counting []*clusterv1.Machine) []conditions.Member {
 	differs := map[string]string{}
 	for _, set := range s.Sets {
+		what := machines.Outdated(set, s.Deployment, s.Now)
+		if len(what) == 0 {
+			continue
+		}
 		for _, machine := range machines.ControlledBy(s.Machines, set.UID) {
-			if what := machines.Outdated(set, s.Deployment, s.Now); len(what) > 0 {
-				differs[machine.Name] = strings.Join(what, "; ")
-			}
+			differs[machine.Name] = strings.Join(what, "; ")
 		}
 	}
 	members := machines.Members(counting, clusterv1.UpToDateCondition)

@@ -21,21 +21,26 @@
 // It is unhealthy, by the first of these that holds: it has the annotation
 // remediate-machine; it has one of unhealthyMachineConditions for its time; its Node has
 // been deleted; it has no Node nodeStartupTimeoutSeconds after it was made, its Cluster's
-// infrastructure was ready and its control plane initialized, whichever was last; its Node
-// has one of unhealthyNodeConditions for its time. It is healthy when it has a Node and
-// none of these begins to hold. All others are unsettled: without a Node yet, with a time
-// limit running, or being deleted. Machine conditions are not looked at in a Machine that
-// is being deleted, which changes them; such a Machine counts, and gets no marks.
+// infrastructure was ready and its control plane initialized, and, for a Machine of a
+// control plane, its bootstrap data was made, whichever was last; its Node has one of
+// unhealthyNodeConditions for its time. It is healthy when it has a Node and none of these
+// begins to hold. All others are unsettled: without a Node yet, with a time limit running, or
+// being deleted. A control plane holds the join of a Machine until others have joined: what
+// such a Machine shows, other than of its infrastructure, counts from when its bootstrap data
+// was made, too. Machine conditions are not looked at in a Machine that is being deleted,
+// which changes them; such a Machine counts, and gets no marks.
 //
 // Not healthy are for remediation.triggerIf all that are not known to be healthy. So a
 // replacement that does not come up counts against the next replacement.
 //
 // # Evidence
 //
-// Nothing but the annotation is judged while the control plane or the infrastructure of
-// the Cluster is not initialized, and while the workload cluster is out of sight: not
-// connected, without an answer for longer than contactGrace, or connected for less than
-// contactSettle. What was judged before stands then, and nothing new is marked for
+// Nothing but the annotation is judged before the infrastructure of the Cluster is
+// provisioned. Before its control plane is initialized only the Machines of that are judged:
+// by their conditions, and by the time that they take to get a Node, so that a first one that
+// fails is replaced. From then on nothing is judged while the workload cluster is out of
+// sight: not connected, without an answer for longer than contactGrace, or connected for less
+// than contactSettle. What was judged before stands then, and nothing new is marked for
 // remediation. This goes for conditions of Machines too, because many of them come over
 // the same connection; those whose reason is ConnectionDown or InspectionFailed tell of
 // us, not of the Machine, and never count.

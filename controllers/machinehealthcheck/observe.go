@@ -54,7 +54,8 @@ type Connection struct {
 	// LastSuccess is when the cluster last answered a probe; zero if it never did.
 	LastSuccess time.Time
 	// InSightSince is from when on it has answered without a break, InSightUntil until when
-	// it did before that; zero where neither is known. See engine.Probe.
+	// it did before that; zero where neither is known. See engine.Probe. Before the control
+	// plane is initialized InSightSince is since when this process looks.
 	InSightSince, InSightUntil time.Time
 	// Err is why there is no connection.
 	Err string
@@ -80,8 +81,11 @@ func observe(ctx context.Context, reader engine.Reader, key engine.Key) (Snapsho
 	if err := observeOthers(ctx, reader, &snapshot); err != nil {
 		return snapshot, err
 	}
-	if initialized(snapshot).ok {
+	switch workloads := reader.Workloads(); {
+	case initialized(snapshot).ok:
 		observeNodes(ctx, reader, &snapshot)
+	case provisioned(snapshot).ok && workloads != nil:
+		snapshot.Connection.InSightSince = workloads.Probe(client.ObjectKeyFromObject(cluster)).Since
 	}
 	return snapshot, observeRemediation(ctx, reader, &snapshot)
 }
@@ -129,7 +133,8 @@ func observeNodes(ctx context.Context, reader engine.Reader, snapshot *Snapshot)
 	nodes, err := workloads.Reader(ctx, cluster)
 	list := &corev1.NodeList{}
 	if err == nil {
-		err = nodes.List(ctx, list)
+		// Of each Node nothing is changed either.
+		err = nodes.List(ctx, list, client.UnsafeDisableDeepCopy)
 	}
 	// The probe is asked last: what was read while it stood was read from a cluster in sight.
 	probe := workloads.Probe(cluster)

@@ -128,6 +128,23 @@ func TestObserveWithoutConnection(t *testing.T) {
 	}
 }
 
+// TestObserveBeforeInitialization: no Node is asked for, and the time before this process
+// looked is known not to count.
+func TestObserveBeforeInitialization(t *testing.T) {
+	objects := checkedCluster(false)
+	for _, object := range objects {
+		if demo, ok := object.(*clusterv1.Cluster); ok {
+			demo.Status.Initialization.ControlPlaneInitialized = nil
+		}
+	}
+	s := observed(t, memory{Reader: holding(t, objects...), workloads: cluster{
+		err: errors.New("nobody is to ask"), probe: engine.Probe{Since: testTime.Add(-time.Minute)},
+	}})
+	if want := (Connection{InSightSince: testTime.Add(-time.Minute)}); s.Connection != want || s.Nodes.Err != "" {
+		t.Errorf("the connection is %+v, and of the Nodes is said %q", s.Connection, s.Nodes.Err)
+	}
+}
+
 func TestObserveRemediation(t *testing.T) {
 	gone := apierrors.NewNotFound(schema.GroupResource{Resource: "reboottemplates"}, "reboot")
 	s := observed(t, memory{Reader: holding(t, checkedCluster(true)...), workloads: cluster{err: engine.ErrNotConnected}, contract: gone})

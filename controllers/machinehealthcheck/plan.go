@@ -61,7 +61,7 @@ func decide(s Snapshot, f findings) plan.Decision {
 	if decided.Outcome.Kind == plan.Converged && len(decided.Actions) > 0 {
 		decided.Outcome = plan.Outcome{Kind: plan.Acting, Reason: "Marking"}
 	}
-	return decided.At(plan.Earliest(f.due, f.inSight.recheck))
+	return decided.At(plan.Earliest(f.due, f.evidence.recheck))
 }
 
 // outcome goes through what can stand in the way, in order; the first that does has the
@@ -76,10 +76,8 @@ func outcome(s Snapshot, f findings) plan.Decision {
 		return plan.Block(clusterv1.RemediationTemplateNotFoundReason, f.template)
 	case len(f.elsewhere) > 0:
 		return plan.Block("CheckedByAnother", strings.Join(f.elsewhere, "; ")+"; narrow the selector of one of them, so that each Machine is checked by one")
-	case !f.initialized.ok:
-		return plan.Wait(f.initialized.reason, f.initialized.why)
-	case !f.inSight.ok:
-		return plan.Wait(f.inSight.reason, f.inSight.why)
+	case !f.evidence.ok:
+		return plan.Wait(f.evidence.reason, f.evidence.why)
 	case !f.trigger.allowed:
 		return plan.Block("RemediationRestricted", f.trigger.message)
 	}
@@ -193,8 +191,8 @@ func whyNotRemedied(s Snapshot, f findings, machine, action string) []string {
 	}
 	if s.Cluster == nil || s.Cluster.DeletionTimestamp != nil || s.HealthCheck.DeletionTimestamp != nil {
 		broken = append(broken, action+": nothing is remedied any more")
-	} else if !wanted && (!initialized(s).ok || !inSight(s).ok) {
-		broken = append(broken, action+": the workload cluster is out of sight")
+	} else if !wanted && !judgeable(s, m) {
+		broken = append(broken, action+": there is no evidence to judge it by")
 	}
 	low, high, err := bounds(s.HealthCheck, len(f.verdicts))
 	if sick := len(f.verdicts) - f.count(healthy); err != "" || sick < low || sick > high {

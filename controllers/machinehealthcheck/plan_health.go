@@ -52,8 +52,8 @@ type evidence struct {
 type findings struct {
 	// invalid says what is wrong with the spec, template what with the template.
 	invalid, template string
-	initialized       evidence
-	inSight           evidence
+	// evidence is what there is to judge Machines by.
+	evidence evidence
 	// verdicts are on the Machines that are checked, by name.
 	verdicts []verdict
 	// elsewhere says which selected Machines other health checks check.
@@ -73,7 +73,7 @@ func (f findings) count(which health) int {
 }
 
 func examine(s Snapshot) findings {
-	f := findings{invalid: specProblem(s.HealthCheck), template: templateProblem(s), initialized: initialized(s), inSight: inSight(s)}
+	f := findings{invalid: specProblem(s.HealthCheck), template: templateProblem(s)}
 	byOther := map[string][]string{}
 	for _, machine := range s.Machines {
 		holder := holderOf(s, machine)
@@ -93,7 +93,7 @@ func examine(s Snapshot) findings {
 	for _, v := range f.verdicts {
 		f.due = plan.Earliest(f.due, v.due)
 	}
-	f.trigger = triggered(s, f)
+	f.evidence, f.trigger = evidenceFor(s, f.verdicts), triggered(s, f)
 	return f
 }
 
@@ -129,19 +129,51 @@ func skipped(machine *clusterv1.Machine) bool {
 	return ok
 }
 
-func initialized(s Snapshot) evidence {
+// provisioned reports whether the Cluster's infrastructure is there.
+func provisioned(s Snapshot) evidence {
 	if s.Cluster == nil {
 		return evidence{reason: "ClusterNotFound", why: fmt.Sprintf("Cluster %s does not exist", s.HealthCheck.Spec.ClusterName)}
 	}
-	const until = "the Machines of Cluster %s are not judged before its %s; only those with the annotation %s are remedied"
-	flags := s.Cluster.Status.Initialization
+	if done := s.Cluster.Status.Initialization.InfrastructureProvisioned; done == nil || !*done {
+		return evidence{reason: clusterv1.WaitingForClusterInfrastructureReadyReason, why: fmt.Sprintf("the Machines of Cluster %s are not judged before its infrastructure is provisioned; only those with the annotation %s are remedied",
+			s.Cluster.Name, clusterv1.RemediateMachineAnnotation)}
+	}
+	return evidence{ok: true}
+}
+
+// initialized reports whether the control plane is, too.
+func initialized(s Snapshot) evidence {
+	if there := provisioned(s); !there.ok {
+		return there
+	}
+	if done := s.Cluster.Status.Initialization.ControlPlaneInitialized; done == nil || !*done {
+		return evidence{reason: clusterv1.WaitingForControlPlaneInitializedReason, why: fmt.Sprintf("of the Machines of Cluster %s only those of its control plane are judged before that is initialized, and those with the annotation %s are remedied",
+			s.Cluster.Name, clusterv1.RemediateMachineAnnotation)}
+	}
+	return evidence{ok: true}
+}
+
+// amongFirst reports a Machine of a control plane that is not initialized yet. It is judged
+// without its Node, or a first one that fails would be in the way for ever.
+func amongFirst(s Snapshot, machine *clusterv1.Machine) bool {
+	return machines.IsControlPlane(machine) && provisioned(s).ok && !initialized(s).ok
+}
+
+// judgeable reports whether there is evidence to judge a Machine by.
+func judgeable(s Snapshot, machine *clusterv1.Machine) bool {
+	return amongFirst(s, machine) || initialized(s).ok && inSight(s).ok
+}
+
+// evidenceFor says what evidence is missing for the Machines that are checked.
+func evidenceFor(s Snapshot, verdicts []verdict) evidence {
+	there := initialized(s)
 	switch {
-	case flags.InfrastructureProvisioned == nil || !*flags.InfrastructureProvisioned:
-		return evidence{reason: clusterv1.WaitingForClusterInfrastructureReadyReason, why: fmt.Sprintf(until, s.Cluster.Name, "infrastructure is provisioned", clusterv1.RemediateMachineAnnotation)}
-	case flags.ControlPlaneInitialized == nil || !*flags.ControlPlaneInitialized:
-		return evidence{reason: clusterv1.WaitingForControlPlaneInitializedReason, why: fmt.Sprintf(until, s.Cluster.Name, "control plane is initialized", clusterv1.RemediateMachineAnnotation)}
-	default:
+	case there.ok:
+		return inSight(s)
+	case slices.ContainsFunc(verdicts, func(v verdict) bool { return amongFirst(s, v.machine) }):
 		return evidence{ok: true}
+	default:
+		return there
 	}
 }
 
@@ -175,7 +207,7 @@ func judge(s Snapshot, machine *clusterv1.Machine) verdict {
 	if _, ok := machine.Annotations[clusterv1.RemediateMachineAnnotation]; ok {
 		return found.sick(clusterv1.HasRemediateAnnotationReason, "it has the annotation "+clusterv1.RemediateMachineAnnotation)
 	}
-	if !initialized(s).ok || !inSight(s).ok || s.Cluster.DeletionTimestamp != nil {
+	if !judgeable(s, machine) || s.Cluster.DeletionTimestamp != nil {
 		return asBefore(machine)
 	}
 	found = machineConditions(s, found)
@@ -184,6 +216,8 @@ func judge(s Snapshot, machine *clusterv1.Machine) verdict {
 	}
 	node, was := nodeOf(s, machine), machine.Status.NodeRef.Name
 	switch {
+	case amongFirst(s, machine) && was != "":
+		found.message = cmp.Or(found.message, fmt.Sprintf("its Node %s is judged once the control plane is initialized", was))
 	case node == nil && was != "":
 		return found.sick(clusterv1.NodeDeletedReason, fmt.Sprintf("Node %s has been deleted", was))
 	case node == nil:
@@ -256,13 +290,22 @@ func machineConditions(s Snapshot, found verdict) verdict {
 	if machines.Deleting(found.machine) {
 		return found
 	}
+	turn, come := turnOf(found.machine)
 	for _, watched := range s.HealthCheck.Spec.Checks.UnhealthyMachineConditions {
 		seen := conditions.Find(found.machine.Status.Conditions, watched.Type)
 		if seen == nil || seen.Status != watched.Status || aboutUs(seen) {
 			continue
 		}
+		since := seen.LastTransitionTime.Time
+		if watched.Type != clusterv1.InfrastructureReadyCondition {
+			// All but the host waits for the turn.
+			if !come {
+				continue
+			}
+			since = latest(since, turn)
+		}
 		what := fmt.Sprintf("condition %s is %s since %s", seen.Type, seen.Status, at(seen.LastTransitionTime.Time))
-		if found = found.after(s, seen.LastTransitionTime.Time, seconds(watched.TimeoutSeconds), clusterv1.UnhealthyMachineReason, what); found.health == unhealthy {
+		if found = found.after(s, since, seconds(watched.TimeoutSeconds), clusterv1.UnhealthyMachineReason, what); found.health == unhealthy {
 			return found
 		}
 	}
@@ -290,6 +333,21 @@ func nodeConditions(s Snapshot, node *Node, found verdict) verdict {
 	return found
 }
 
+// turnOf is since when a Machine has its turn to join its control plane, or to begin it:
+// since its bootstrap data was made, for which it may have to wait. Other Machines have
+// theirs from the beginning, and one that has joined waits for none.
+func turnOf(machine *clusterv1.Machine) (since time.Time, come bool) {
+	if !machines.IsControlPlane(machine) || machine.Status.NodeRef.IsDefined() {
+		return time.Time{}, true
+	}
+	made := machine.Status.Initialization.BootstrapDataSecretCreated
+	changed := conditions.Find(machine.Status.Conditions, clusterv1.BootstrapConfigReadyCondition)
+	if made == nil || !*made || changed == nil {
+		return time.Time{}, false
+	}
+	return changed.LastTransitionTime.Time, true
+}
+
 // startup bounds for how long a Machine may be without a Node.
 func startup(s Snapshot, found verdict) verdict {
 	since := found.machine.CreationTimestamp.Time
@@ -298,12 +356,16 @@ func startup(s Snapshot, found verdict) verdict {
 			since = latest(since, met.LastTransitionTime.Time)
 		}
 	}
+	turn, come := turnOf(found.machine)
+	if !come {
+		found.message = cmp.Or(found.message, "it waits for its bootstrap data, from which on the time for its Node to come counts")
+		return found
+	}
+	since = latest(since, turn)
 	what := "it has no Node since " + at(since)
 	timeout := startupTimeout(s.HealthCheck)
 	if timeout == 0 {
-		if found.message == "" {
-			found.message = what
-		}
+		found.message = cmp.Or(found.message, what)
 		return found
 	}
 	return found.after(s, since, timeout, clusterv1.NodeStartupTimeoutReason, what)

@@ -108,11 +108,11 @@ func remedy(s Snapshot, machine *clusterv1.Machine) []plan.Action {
 }
 
 // recovered takes back what was asked for, for a Machine that is healthy. Words that
-// somebody else left there are overruled.
+// somebody else left there are overruled, and what overruled them goes when they have gone.
 func recovered(s Snapshot, machine *clusterv1.Machine) []plan.Action {
 	actions := unrequested(s, machine)
 	for _, conditionType := range []string{clusterv1.ExternallyRemediatedCondition, clusterv1.OwnerRemediatedCondition} {
-		if conditions.Is(machine.Status.Conditions, conditionType, metav1.ConditionFalse) {
+		if conditions.Find(machine.Status.Conditions, conditionType) != nil {
 			actions = append(actions, withdraw(s, machine, conditionType, "it is healthy", true)...)
 		}
 	}

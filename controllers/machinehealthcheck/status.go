@@ -81,10 +81,8 @@ func allowedOf(s Snapshot, f findings) metav1.Condition {
 		return conditions.False(kind, clusterv1.DeletingReason, fmt.Sprintf("Cluster %s is being deleted", s.Cluster.Name))
 	case f.invalid != "":
 		return conditions.False(kind, invalidSpecReason, f.invalid)
-	case !f.initialized.ok:
-		return conditions.Unknown(kind, f.initialized.reason, f.initialized.why)
-	case !f.inSight.ok:
-		return conditions.Unknown(kind, f.inSight.reason, f.inSight.why)
+	case !f.evidence.ok:
+		return conditions.Unknown(kind, f.evidence.reason, f.evidence.why)
 	case !f.trigger.allowed:
 		return conditions.False(kind, f.trigger.reason, f.trigger.message)
 	case f.template != "":

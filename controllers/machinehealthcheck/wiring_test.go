@@ -256,11 +256,16 @@ func TestFromUnwellToWell(t *testing.T) {
 		return w.says("a", checked) == "True HealthCheckSucceeded" && w.says("a", owner) == "True HealthCheckSucceeded"
 	})
 	w.staysQuiet()
+	w.ownerSays("a", "")
+	w.until("nothing is left of it when the owner has taken its words back", func() bool { return w.says("a", owner) == "" })
+	w.staysQuiet()
 	w.remediesByObject(t)
 	w.bearsAnOutage(t)
 
 	w.ready("b", corev1.ConditionUnknown)
 	w.until("the owner of b is asked", func() bool { return w.says("b", owner) == "False WaitingForRemediation" })
+	w.ownerSays("a", "RemediationDeferred", owner)
+	w.until("words about a healthy Machine are overruled", func() bool { return w.says("a", owner) == "True HealthCheckSucceeded" })
 	check := &clusterv1.MachineHealthCheck{}
 	w.get("workers", check)
 	if err := w.management.Delete(t.Context(), check); err != nil {

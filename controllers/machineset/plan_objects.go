@@ -46,9 +46,9 @@ func object(s Snapshot, machine *clusterv1.Machine, template *contract.Object, r
 	return plan.Create{Object: made, Reason: "Machine " + machine.Name + " refers to it"}, nil
 }
 
-func fromTemplate(s Snapshot, machine *clusterv1.Machine, template *contract.Object, objectName string) (*unstructured.Unstructured, error) {
+func fromTemplate(s Snapshot, machine metav1.Object, template *contract.Object, objectName string) (*unstructured.Unstructured, error) {
 	return contract.FromTemplate(template, contract.Clone{
-		Namespace: machine.Namespace, Name: objectName,
+		Namespace: machine.GetNamespace(), Name: objectName,
 		Labels: machineLabels(s), Annotations: s.MachineSet.Spec.Template.Annotations,
 		Owner: *plan.OwnerReference(machineKind, machine, true),
 	})
@@ -72,29 +72,23 @@ func inPlace(s Snapshot) []plan.Action {
 	return actions
 }
 
-// clonedFromAnnotation names the template that an object was made from.
-const clonedFromAnnotation = "cluster.x-k8s.io/cloned-from-name"
-
 // inPlaceObjects brings the labels and annotations of the objects that machines refer to in
 // line with the template. Objects of another template are left alone, and so are all while
 // theirs cannot be read: what it put there would be taken off.
 func inPlaceObjects(s Snapshot) []plan.Action {
+	bootstrap, infrastructure := objectMetadata(s, s.BootstrapTemplate), objectMetadata(s, s.InfrastructureTemplate)
 	var actions []plan.Action
 	for _, machine := range sorted(owned(s)) {
 		there := s.Objects[machine.Name]
 		for _, pair := range []struct {
-			object   *contract.Object
-			template plan.Known[*contract.Object]
-		}{{there.Bootstrap, s.BootstrapTemplate}, {there.Infrastructure, s.InfrastructureTemplate}} {
-			if pair.object == nil || pair.object.GetDeletionTimestamp() != nil || !metav1.IsControlledBy(pair.object, machine) ||
-				!pair.template.OK() || pair.template.Value == nil || pair.object.GetAnnotations()[clonedFromAnnotation] != pair.template.Value.GetName() {
+			object *contract.Object
+			wanted *unstructured.Unstructured
+		}{{there.Bootstrap, bootstrap}, {there.Infrastructure, infrastructure}} {
+			if pair.object == nil || pair.wanted == nil || pair.object.GetDeletionTimestamp() != nil || !metav1.IsControlledBy(pair.object, machine) ||
+				pair.object.GetAnnotations()[clusterv1.TemplateClonedFromNameAnnotation] != pair.wanted.GetAnnotations()[clusterv1.TemplateClonedFromNameAnnotation] {
 				continue
 			}
-			wanted, err := fromTemplate(s, machine, pair.template.Value, pair.object.GetName())
-			if err != nil {
-				continue // what is wrong with a template is told when an object is to be made from it
-			}
-			patch, needed := plan.Follow(pair.object.GroupVersionKind(), pair.object.Unstructured, wanted, name,
+			patch, needed := plan.Follow(pair.object.GroupVersionKind(), pair.object.Unstructured, pair.wanted, name,
 				"the template of its MachineSet asks for it", "/metadata/labels", "/metadata/annotations")
 			if needed {
 				actions = append(actions, patch)
@@ -102,6 +96,20 @@ func inPlaceObjects(s Snapshot) []plan.Action {
 		}
 	}
 	return actions
+}
+
+// objectMetadata holds the labels and annotations of all objects that are made from a
+// template; nil when there is none, or when none can be made from it, which is told when
+// one is to be.
+func objectMetadata(s Snapshot, template plan.Known[*contract.Object]) *unstructured.Unstructured {
+	if !template.OK() || template.Value == nil {
+		return nil
+	}
+	made, err := fromTemplate(s, s.MachineSet, template.Value, s.MachineSet.Name)
+	if err != nil {
+		return nil
+	}
+	return made
 }
 
 // upToDateMarks say on each machine whether it is what the MachineDeployment asks

@@ -104,19 +104,28 @@ func remediationRoom(s Snapshot, inFlight int) (room int, why metav1.Condition) 
 // answerAction states the answer on a Machine, or takes the last one back when its health
 // check asks for nothing any more; nil when nothing changes.
 func answerAction(s Snapshot, machine *clusterv1.Machine, told metav1.Condition) plan.Action {
+	manager := plan.Manager(name, remediationAspect)
+	if told.Type == "" && !slices.ContainsFunc(machine.ManagedFields, func(e metav1.ManagedFieldsEntry) bool { return e.Manager == manager }) {
+		// So it is with nearly all of a large set.
+		return nil
+	}
 	status := clusterv1.MachineStatus{}
 	if told.Type != "" {
 		status.Conditions = conditions.Next(machine.Status.Conditions, machine.Generation, s.Now, told)
 	}
 	intent, err := plan.StatusIntent(machineKind, machine, &status)
-	if err != nil || !plan.NeedsApply(plan.Live(machineKind, machine), intent, plan.Manager(name, remediationAspect), "status") {
+	if err != nil || !plan.NeedsApply(plan.Live(machineKind, machine), intent, manager, "status") {
 		return nil
 	}
 	return plan.Apply{Object: intent, Subresource: "status", Aspect: remediationAspect, Reason: "to answer its health check"}
 }
 
-// remediating tells which Machines are to be replaced, with the answers of this plan.
+// remediating tells which Machines are to be replaced, with the answers of this plan. A set
+// that rests gives none.
 func remediating(s Snapshot) metav1.Condition {
+	if paused, _ := machines.Paused(s.Cluster, s.MachineSet); paused {
+		return machines.RemediatingCondition(owned(s))
+	}
 	told, _ := answers(s)
 	all := slices.Clone(owned(s))
 	for i, machine := range all {
