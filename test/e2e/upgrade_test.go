@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 const upgradeVariable = "SLIPWAY_E2E_UPGRADE"
