@@ -26,6 +26,9 @@ type steady struct {
 	mu       sync.Mutex
 	asked    int
 	failures []string
+	// slow are the questions that had no answer in time, which shows in the gap: on a host that boots a node meanwhile
+	// everything may stand still for a moment.
+	slow int
 	// last is the last success, gap the longest time between two of them.
 	last time.Time
 	gap  time.Duration
@@ -49,21 +52,26 @@ func startSteady(t *testing.T, name string, every time.Duration, ask func(contex
 			}
 			limited, done := context.WithTimeout(ctx, 2*time.Second)
 			err := ask(limited)
+			late := limited.Err() != nil
 			done()
 			if ctx.Err() != nil {
 				return
 			}
-			s.note(time.Since(began), err)
+			s.note(time.Since(began), err, late)
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-s.done })
 	return s
 }
 
-func (s *steady) note(at time.Duration, err error) {
+func (s *steady) note(at time.Duration, err error, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
+	if err != nil && late {
+		s.slow++
+		return
+	}
 	if err != nil {
 		s.failures = append(s.failures, fmt.Sprintf("%.1f s: %v", at.Seconds(), err))
 		return
@@ -78,7 +86,7 @@ func (s *steady) end() {
 	s.stop()
 	<-s.done
 	s.gap = max(s.gap, time.Since(s.last))
-	s.t.Logf("%s: %d questions, %d failed, longest gap %.2f s", s.name, s.asked, len(s.failures), s.gap.Seconds())
+	s.t.Logf("%s: %d questions, %d failed, %d not answered in time, longest gap %.2f s", s.name, s.asked, len(s.failures), s.slow, s.gap.Seconds())
 	for i, failure := range s.failures {
 		if i == 10 {
 			s.t.Logf("  and %d more", len(s.failures)-i)
