@@ -104,7 +104,7 @@ func (r remedies) known(last link) []string {
 
 // healthCheck are the steps for a MachineHealthCheck that has nothing replaced.
 func (r remedies) healthCheck(last link) []string {
-	said := ""
+	var said string
 	switch last.Condition.Reason {
 	case clusterv1.TooManyUnhealthyReason:
 		said = "more machines are unhealthy than are remediated at once; look for what ails them all, or raise spec.remediation.triggerIf:"

@@ -22,7 +22,7 @@ func (w *World) playHooks(machine *clusterv1.Machine) error {
 	if machine.DeletionTimestamp == nil || deleting == nil {
 		return nil
 	}
-	prefix := ""
+	var prefix string
 	switch deleting.Reason {
 	case clusterv1.WaitingForPreDrainHookReason:
 		prefix = clusterv1.PreDrainDeleteHookAnnotationPrefix

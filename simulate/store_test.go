@@ -150,7 +150,7 @@ func TestStorePreconditions(t *testing.T) {
 }
 
 func asStatus(err error, into *apierrors.APIStatus) bool {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // the store wraps nothing
+	status, ok := err.(apierrors.APIStatus)
 	*into = status
 	return ok
 }

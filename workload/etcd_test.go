@@ -140,7 +140,7 @@ func TestEtcdOperator(t *testing.T) {
 		}
 	}
 	m.kill(leader.Name)
-	view = m.seen(c, "one is down", healthy(2), nodes...)
+	m.seen(c, "one is down", healthy(2), nodes...)
 	wantReason(t, operator.Operate(t.Context(), etcd.MoveLeader{Cluster: demo, Nodes: nodes, From: other, To: leader}), "EtcdMemberUnhealthy", "nothing listens at port 2379")
 	wantReason(t, operator.Operate(t.Context(), etcd.RemoveMember{Cluster: demo, Nodes: nodes, Member: other}), "QuorumWouldBeLost", "1 of 2 voters healthy, 2 needed")
 	if view := m.seen(c, "still all", healthy(2), nodes...); len(view.Members) != 3 {

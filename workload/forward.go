@@ -24,13 +24,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
-	"k8s.io/apimachinery/pkg/util/httpstream/spdy"
 	protocol "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/websocket"
-	streaming "k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
 // podDialer opens a connection to a port of a Pod in kube-system. The context bounds the
@@ -148,7 +147,7 @@ func (f *forwarder) overWebSocket(ctx context.Context, target *url.URL) (session
 		return session{}, err
 	}
 	socket, err := websocket.Negotiate(transport, holder, request, protocol.WebsocketsSPDYTunnelingPortForwardV1)
-	var failure *streaming.UpgradeFailureError
+	var failure *httpstream.UpgradeFailureError
 	if errors.As(err, &failure) {
 		return session{}, refused{failure.Cause}
 	}

@@ -333,7 +333,7 @@ func recordDone(s Snapshot) *plan.Decision {
 	if !there {
 		return nil
 	}
-	why := ""
+	var why string
 	switch {
 	case record == nil:
 		why = "it cannot be read"

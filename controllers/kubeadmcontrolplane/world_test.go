@@ -163,17 +163,17 @@ func (w *world) join(machine *clusterv1.Machine) {
 	name := machine.Name
 	w.progress[name]++
 	first := len(w.members) == 0
-	switch step := w.progress[name]; {
-	case step == 2:
+	switch w.progress[name] {
+	case 2:
 		w.lastID++
 		w.members = append(w.members, etcd.Member{ID: w.lastID, PeerURLs: []string{"https://" + name}, Learner: !first})
 		if first {
 			w.leader = w.lastID
 		}
-	case step == 3:
+	case 3:
 		machine.Status.NodeRef.Name = name
 		w.member(name).Name = name
-	case step == 4:
+	case 4:
 		w.member(name).Learner = false
 		w.whole[name] = true
 		w.set(machine, conditions.True(clusterv1.ReadyCondition, clusterv1.ReadyReason, ""))
