@@ -54,9 +54,8 @@ spec:
     - {type: Ready, status: "False", timeoutSeconds: 60}
 `
 
-// TestAvailable has a cluster of one version grow to three control planes, replaces all of them, kills one and a worker,
-// and shrinks it, while its API is asked all the time. The version stays the same, so that one node image is enough; see
-// TestUpgrade for the other case.
+// TestAvailable has a cluster grow to three control planes, kills one of them and the worker, and shrinks it, while its API
+// is asked all the time. One node image is enough for it, and a few minutes; see TestReplace and TestUpgrade for more.
 func TestAvailable(t *testing.T) {
 	m := startManagement(t)
 	before := m.mustObjects()
@@ -73,31 +72,12 @@ func TestAvailable(t *testing.T) {
 		fresh.expect(0, gapLimit)
 		same.expect(0, gapLimit)
 	})
-	m.step("replace", func(t *testing.T) {
-		old := w.controlPlaneMachines(t)
-		fresh, same := w.askAPI(t, false), w.askAPI(t, true)
-		m.must("rollout", "restart", "kubeadmcontrolplane/"+controlPlane.Name)
-		w.awaitRollout(t, version, func(machines []string) string {
-			if left := slices.DeleteFunc(slices.Clone(machines), func(name string) bool { return !slices.Contains(old, name) }); len(left) > 0 {
-				return "machines of before are there: " + strings.Join(left, ", ")
-			}
-			return ""
-		})
-		m.awaitCluster(key, 3, 1)
-		w.expectVoters(t, 3)
-		fresh.expect(0, gapLimit)
-		same.expect(0, gapLimit)
-	})
 	m.mustKubectl(fmt.Sprintf(checks, key.Name), "apply", "-f", "-")
-	m.step("worker killed", func(t *testing.T) {
-		worker := w.names(t, false)[0]
-		w.killMachine(t, worker)
-		w.awaitReplaced(t, 3, 1, worker)
-	})
-	m.step("control plane killed", func(t *testing.T) {
-		leader := w.leader(t)
+	m.step("a control plane and the worker killed", func(t *testing.T) {
+		leader, worker := w.leader(t), w.names(t, false)[0]
 		w.killMachine(t, leader)
-		w.awaitReplaced(t, 3, 1, leader)
+		w.killMachine(t, worker)
+		w.awaitReplaced(t, 3, 1, leader, worker)
 		w.expectVoters(t, 3)
 	})
 	m.step("shrink", func(t *testing.T) {
@@ -111,6 +91,30 @@ func TestAvailable(t *testing.T) {
 	m.sees()
 	m.must("delete", "cluster", key.Name, "--wait")
 	m.expectNothingLeft(before)
+}
+
+// TestReplace has all control planes of a cluster replaced by new ones of the same version.
+func TestReplace(t *testing.T) {
+	needUpgrade(t)
+	m := startManagement(t)
+	key := keyOf("replaced")
+	m.must("create", "cluster", key.Name, "--kubernetes-version", version, "--control-plane-machine-count", "3", "--worker-machine-count", "1", "--wait")
+	w := m.awaitCluster(key, 3, 1)
+	old := w.controlPlaneMachines(t)
+	fresh, same := w.askAPI(t, false), w.askAPI(t, true)
+	m.must("rollout", "restart", "kubeadmcontrolplane/"+w.controlPlane(t).Name)
+	w.awaitRollout(t, version, func(machines []string) string {
+		if left := slices.DeleteFunc(slices.Clone(machines), func(name string) bool { return !slices.Contains(old, name) }); len(left) > 0 {
+			return "machines of before are there: " + strings.Join(left, ", ")
+		}
+		return ""
+	})
+	m.awaitCluster(key, 3, 1)
+	w.expectVoters(t, 3)
+	fresh.expect(0, gapLimit)
+	same.expect(0, gapLimit)
+	m.sees()
+	m.must("delete", "cluster", key.Name, "--wait")
 }
 
 // controlPlane is the cluster's KubeadmControlPlane.
