@@ -5,6 +5,7 @@ package dockermachine
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,6 +29,10 @@ const handoverHook = clusterv1.PreTerminateDeleteHookAnnotationPrefix + "/slipwa
 // not kept for the sake of its clients where it does not answer any more.
 const handoverAttempts = 3
 
+// outOfBalance is how long after a Machine's deletion began its API server goes on at least:
+// until then the load balancer may still lead new connections to it.
+const outOfBalance = 4 * time.Second
+
 // handoverMark puts the hook on the Machine of a control plane that has been bootstrapped.
 func handoverMark(s Snapshot) (plan.Action, bool) {
 	if hookHeld(s) || !machines.IsControlPlane(s.Machine) || !bootstrapped(s.DockerMachine) {
@@ -46,6 +51,10 @@ func handover(s Snapshot) plan.Decision {
 	}
 	if why := nothingToHandOver(s); why != "" {
 		return plan.Act("HandingOver", "", releaseHook(s, why))
+	}
+	// The load balancer takes out a machine whose Machine is being deleted; that takes a moment.
+	if due := s.Machine.DeletionTimestamp.Add(outOfBalance); s.Now.Before(due) {
+		return going.At(due)
 	}
 	deleting := conditions.Find(s.Machine.Status.Conditions, clusterv1.DeletingCondition)
 	if deleting == nil || deleting.Reason != clusterv1.WaitingForPreTerminateHookReason {
