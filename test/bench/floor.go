@@ -23,7 +23,13 @@ func runFloor(ctx context.Context, heard func(phase string) error, script string
 	// A shell that waits for a command ends after it only, so all of them are told. The group is its own, so that Ctrl-C does
 	// not end what it cleans up with.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
+	// They are told again until the script has ended: a command that the shell was about to start was not there to be told.
+	ended := make(chan struct{})
+	defer close(ended)
+	command.Cancel = func() error {
+		go tellAgain(command.Process.Pid, ended)
+		return syscall.Kill(-command.Process.Pid, syscall.SIGTERM)
+	}
 	command.WaitDelay = time.Minute
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -42,6 +48,20 @@ func runFloor(ctx context.Context, heard func(phase string) error, script string
 		return nil, fmt.Errorf("run %s: %w\n%s", script, errors.Join(problem, err), stderr.String())
 	}
 	return taken, nil
+}
+
+// tellAgain asks a process group to end every second until the channel is closed.
+func tellAgain(group int, ended <-chan struct{}) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ticker.C:
+			_ = syscall.Kill(-group, syscall.SIGTERM)
+		}
+	}
 }
 
 // readPhases reads what a script tells: lines of a phase and of the seconds when it was over.

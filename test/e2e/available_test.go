@@ -90,7 +90,7 @@ func TestAvailable(t *testing.T) {
 	m.step("settled", w.testSettled)
 	m.sees()
 	m.must("delete", "cluster", key.Name, "--wait")
-	m.expectNothingLeft(before)
+	m.expectNothingLeft(append(before, "ClusterResourceSet default/default-network")) // it serves all clusters of its namespace
 }
 
 // TestReplace has all control planes of a cluster replaced by new ones of the same version.
