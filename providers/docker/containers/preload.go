@@ -91,7 +91,7 @@ func (c *Client) importImages(ctx context.Context, machine Key, archive io.Reade
 // packScript writes an image of a node as an archive that can be loaded. The nodes' images
 // come without the archives of their layers, which an export by containerd would need; so
 // the image is made anew from its unpacked files, as one layer.
-const packScript = `set -eu
+const packScript = `set -euo pipefail
 ctr() { command ctr --namespace=k8s.io "$@"; }
 folder=$(mktemp -d -p /var/tmp)
 cleanup() { ctr images unmount --rm "$folder/files" >/dev/null 2>&1 || true; rm -rf "$folder"; }
