@@ -86,7 +86,7 @@ e2e: images test-containers test-e2e ## run the tests that make containers (20 m
 
 # FROM is the version that is upgraded to VERSION; tests that upgrade take the two versions of examples/talk.
 e2e-long: export SLIPWAY_E2E_UPGRADE := 1
-e2e-long: images from-images test-containers test-e2e ## the same, and upgrades, faults in them, and a repair of five control planes (an hour)
+e2e-long: images from-images test-containers test-e2e ## the same, and upgrades, faults in them, and a repair of five control planes (long; not timed yet)
 
 from-images: prerequisites build
 	@SLIPWAY_SOURCE=$$PWD scripts/prerequisites as-root bin/slipway image build --kubernetes-version $(FROM)
