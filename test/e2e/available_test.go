@@ -112,7 +112,7 @@ func TestReplace(t *testing.T) {
 	m.awaitCluster(key, 3, 1)
 	w.expectVoters(t, 3)
 	fresh.expect(0, gapLimit)
-	same.expect(3, 2*gapLimit) // a question may meet the end of the API server that it goes to: once for each machine
+	same.expect(0, gapLimit)
 	m.sees()
 	m.must("delete", "cluster", key.Name, "--wait")
 }
